@@ -1,0 +1,52 @@
+"""Every nucleus in a micrograph as its own label."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config import SegmentConfig, TrainConfig
+    from .errors import NucleisegError
+    from .io import read_labels, read_micrograph, write_labels
+    from .micrograph import Micrograph
+    from .segment import segment, segment_now
+    from .training import train
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Micrograph": "micrograph",
+    "NucleisegError": "errors",
+    "SegmentConfig": "config",
+    "TrainConfig": "config",
+    "read_labels": "io",
+    "read_micrograph": "io",
+    "segment": "segment",
+    "segment_now": "segment",
+    "train": "training",
+    "write_labels": "io",
+}
+
+__all__ = [
+    "Micrograph",
+    "NucleisegError",
+    "SegmentConfig",
+    "TrainConfig",
+    "__version__",
+    "read_labels",
+    "read_micrograph",
+    "segment",
+    "segment_now",
+    "train",
+    "write_labels",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # `segment` is both a module and a function: bind the function once
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

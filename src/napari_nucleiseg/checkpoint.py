@@ -1,0 +1,122 @@
+"""Checkpoints: everything a training run needs to go on, never half a file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+from .config import TrainConfig
+from .errors import FileError
+
+VERSION = 1
+
+
+@dataclass
+class Checkpoint:
+    """The state of a training run after an epoch.
+
+    Attributes
+    ----------
+    config : TrainConfig
+    weights, averaged : dict of Tensor
+        The network's state as trained, and its exponential moving average (the one to use).
+    optimizer : dict
+        State of the optimizer.
+    epoch, step : int
+        Finished epochs and optimizer steps.
+    seconds : float
+        Time spent training so far.
+    scores : dict of float
+        Last scores on the held-out micrographs.
+    history : list of dict
+        One record per epoch.
+    data : dict
+        Names of the training and held-out micrographs.
+    """
+
+    config: TrainConfig
+    weights: dict[str, Tensor]
+    averaged: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    scores: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    data: dict[str, list[str]] = field(default_factory=dict)
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    """Write a file beside its place and move it there when it is complete.
+
+    Parameters
+    ----------
+    path : Path
+        Where the file goes; its folder is made. An earlier file stays untouched until the end.
+    write : callable
+        Writes into the open binary file it is given.
+
+    Raises
+    ------
+    FileError
+        If the disk is full or the folder cannot be written to.
+    """
+    name = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=".part-", suffix=path.suffix, delete=False
+        ) as file:
+            name = file.name
+            write(file)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except OSError as error:
+        raise FileError(
+            "The file could not be written",
+            f"{path} ({error.strerror or error})",
+            "Check free space and permissions; an earlier version of the file is untouched",
+        ) from error
+    finally:
+        if name and os.path.exists(name):
+            os.unlink(name)
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; an earlier one of the same name is replaced only by a complete file."""
+    state = {**vars(checkpoint), "config": checkpoint.config.model_dump_json(), "version": VERSION}
+    write_whole(path, lambda file: torch.save(state, file))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises
+    ------
+    FileError
+        If it is missing, damaged, or of a newer version.
+    """
+    if not path.is_file():
+        raise FileError("There is no such checkpoint", str(path))
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        version = state.pop("version")
+        state["config"] = TrainConfig.model_validate_json(state["config"])
+        if version != VERSION:
+            raise ValueError(f"version {version}, this program reads {VERSION}")
+        return Checkpoint(**state)
+    except Exception as error:
+        raise FileError(
+            "The checkpoint cannot be read", f"{path} ({type(error).__name__}: {error})"
+        ) from error

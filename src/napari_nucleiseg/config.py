@@ -1,0 +1,140 @@
+"""Settings: one class is the form, the flags, the JSON beside a result, and the validation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import SettingError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class Config(BaseModel):
+    """Frozen settings that refuse what they do not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    @classmethod
+    def parse(cls, values: dict[str, Any], source: str = "settings") -> Any:
+        """Make one from plain values.
+
+        Raises
+        ------
+        SettingError
+            In one sentence: which setting, which value, what is allowed.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"]) or source
+            if first["type"] == "extra_forbidden":
+                known = ", ".join(cls.model_fields)
+                raise SettingError(f"Unknown setting in {source}", name, f"Known: {known}") from None
+            raise SettingError(
+                f"Setting out of range in {source}",
+                f"{name} = {first['input']!r}",
+                first["msg"],
+            ) from None
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> Any:
+        """Read one from a YAML file; see `parse`."""
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise SettingError(
+                "The settings file cannot be read", f"{path} ({error})", "Check the path and the YAML"
+            ) from error
+        if not isinstance(values, dict):
+            raise SettingError("The settings file holds no settings", str(path))
+        return cls.parse(values, source=str(path))
+
+
+class SegmentConfig(Config):
+    """How to segment a micrograph. Its defaults are the only ones: GUI, library and shell share them."""
+
+    model: str = Field(
+        "nuclei", description="name of an installed model, or path of a .safetensors file"
+    )
+    channel: str | None = Field(
+        None, description="channel with the nuclei, by name or number from 1; unset: proposed"
+    )
+    colour: Literal["auto", "colour", "channels"] = Field(
+        "auto", description="whether three components are one colour picture or three channels"
+    )
+    device: Device = Field("auto", description="where the network runs")
+    engine: Literal["auto", "openvino", "torch"] = Field(
+        "auto", description="what runs the network on the CPU"
+    )
+    probability: float = Field(
+        0.5, ge=0.05, le=0.95, description="how sure a pixel must be to count as nucleus"
+    )
+    seed_sensitivity: float = Field(
+        0.5, ge=0.0, le=1.0, description="higher splits touching nuclei more readily"
+    )
+    min_area_px: int = Field(12, ge=0, description="smaller pieces are removed (px)")
+    tile_px: int = Field(768, ge=64, le=8192, description="side of a tile (px)")
+    overlap_px: int = Field(128, ge=16, le=1024, description="pixels shared by neighbouring tiles")
+    batch_size: int = Field(1, ge=1, le=64, description="tiles that go through the network together")
+
+
+class AugmentConfig(Config):
+    """How training patches are varied; 0 switches a variation off."""
+
+    scale_low: float = Field(0.6, gt=0, le=1, description="smallest magnification")
+    scale_high: float = Field(1.6, ge=1, description="largest magnification")
+    stretch: float = Field(0.1, ge=0, lt=1, description="difference in magnification of y and x")
+    rotate: float = Field(0.3, ge=0, le=1, description="share of patches turned by a free angle")
+    gamma: float = Field(0.35, ge=0, description="deviation of the logarithm of gamma")
+    gain: float = Field(0.25, ge=0, description="deviation of the logarithm of the contrast")
+    offset: float = Field(0.08, ge=0, description="deviation of the brightness")
+    invert: float = Field(0.1, ge=0, le=1, description="share of patches with inverted intensities")
+    colour: float = Field(0.15, ge=0, description="strength of stain and colour changes")
+    to_grey: float = Field(0.15, ge=0, le=1, description="share of colour patches made grey")
+    tint: float = Field(0.05, ge=0, le=1, description="share of grey patches given a colour")
+    blur: float = Field(0.15, ge=0, le=1, description="share of blurred patches")
+    noise: float = Field(0.25, ge=0, le=1, description="share of patches with added noise")
+    illumination: float = Field(0.15, ge=0, le=1, description="share with uneven illumination")
+    empty: float = Field(0.02, ge=0, le=1, description="share of patches that hold noise only")
+
+
+class TrainConfig(Config):
+    """How to train or fine-tune one model."""
+
+    architecture: str = Field("nuclei_unet", description="network, a name in models/")
+    architecture_options: dict[str, Any] = Field(
+        default_factory=dict, description="settings of the network"
+    )
+    optimizer: str = Field("adamw", description="optimizer, a name in optimizers/")
+    optimizer_options: dict[str, Any] = Field(
+        default_factory=dict, description="settings of the optimizer"
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="step size of the optimizer at its peak")
+    weight_decay: float = Field(1e-2, ge=0, description="pull of the weights towards zero")
+    schedule: Literal["cosine", "polynomial", "constant"] = Field(
+        "cosine", description="how the learning rate falls"
+    )
+    warmup: float = Field(0.02, ge=0, lt=1, description="share of the training that warms up")
+    epochs: int = Field(20, ge=1, le=100_000, description="passes of steps_per_epoch batches")
+    minutes: float | None = Field(
+        None, gt=0, description="stop after this time instead of a number of epochs"
+    )
+    steps_per_epoch: int = Field(100, ge=1, description="batches in an epoch")
+    batch_size: int = Field(4, ge=1, le=256, description="patches in a batch")
+    patch_px: int = Field(256, ge=32, le=2048, description="side of a training patch (px)")
+    gradient_norm: float = Field(5.0, gt=0, description="longer gradients are shortened to this")
+    ema_decay: float = Field(0.999, ge=0, lt=1, description="memory of the averaged weights")
+    held_out: float = Field(
+        0.05, ge=0, lt=1, description="share of the training micrographs kept to choose the best epoch"
+    )
+    validate_every: int = Field(5, ge=1, description="epochs between two scores on held-out data")
+    augment: AugmentConfig = Field(AugmentConfig(), description="variation of the patches")
+    seed: int = Field(0, ge=0, description="same seed, same data, same machine: same weights")
+    device: Device = Field("auto", description="where the network trains")
+    threads: int = Field(0, ge=0, description="CPU threads; 0 leaves the choice to PyTorch")
+    amp: bool = Field(True, description="mixed precision where the hardware has it")

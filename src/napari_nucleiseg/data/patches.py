@@ -1,0 +1,92 @@
+"""Training patches: which micrograph, where in it, how varied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config import TrainConfig
+from .augment import empty_patch, vary_intensity, window
+
+
+@dataclass(frozen=True)
+class TrainingImage:
+    """A micrograph as the network sees it, with its label image.
+
+    Attributes
+    ----------
+    image : (1, H, W) or (3, H, W) float16 ndarray
+        Normalised intensities.
+    labels : (H, W) int32 ndarray
+        0 background, 1..N nuclei, -1 ignored.
+    name : str
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    name: str
+
+    @property
+    def group(self) -> str:
+        """Kind of picture: ``colour``, ``bright`` or ``dark`` background."""
+        if self.image.shape[0] == 3:
+            return "colour"
+        return "bright" if float(np.median(self.image[0, ::4, ::4])) > 0.5 else "dark"
+
+
+class PatchSampler:
+    """Draws batches; the same seed and step give the same batch, whatever was drawn before.
+
+    Kinds of picture are drawn by the square root of their number, so that rare ones count, and
+    large micrographs by the square root of their area.
+
+    Parameters
+    ----------
+    images : sequence of TrainingImage
+    config : TrainConfig
+    """
+
+    def __init__(self, images: Sequence[TrainingImage], config: TrainConfig) -> None:
+        self.images, self.config = list(images), config
+        groups = [i.group for i in self.images]
+        area = np.array([i.labels.size for i in self.images], float) / config.patch_px**2
+        within = np.sqrt(np.clip(area, 1, 16))
+        weights = np.zeros(len(groups))
+        for group in set(groups):
+            mine = np.array([g == group for g in groups])
+            weights[mine] = within[mine] / within[mine].sum() * np.sqrt(mine.sum())
+        self.weights = weights / weights.sum()
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Patches of one step.
+
+        Returns
+        -------
+        (B, 3, S, S) float32 Tensor, (B, S, S) int32 Tensor
+        """
+        config = self.config
+        rng = np.random.default_rng((config.seed, step))
+        images, labels = [], []
+        for _ in range(config.batch_size):
+            patch, truth = self._patch(rng)
+            images.append(patch)
+            labels.append(torch.from_numpy(truth))
+        return torch.stack(images), torch.stack(labels)
+
+    def _patch(self, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
+        size, augment = self.config.patch_px, self.config.augment
+        if rng.random() < augment.empty:
+            return empty_patch(size, rng), np.zeros((size, size), np.int32)
+        source = self.images[int(rng.choice(len(self.images), p=self.weights))]
+        height, width = source.labels.shape
+        margin_y, margin_x = min(size, height) / 2, min(size, width) / 2
+        centre = (
+            float(rng.uniform(margin_y, max(margin_y, height - margin_y))),
+            float(rng.uniform(margin_x, max(margin_x, width - margin_x))),
+        )
+        patch, truth = window(source.image, source.labels, centre, size, augment, rng)
+        return vary_intensity(patch, augment, rng), truth

@@ -1,0 +1,102 @@
+"""What long work tells while it goes on: frozen records of plain values, made by generators.
+
+Whoever drains the generator decides what becomes of them: the command line prints them, a dock
+draws them, a test lists them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Event:
+    """The root of all events."""
+
+
+@dataclass(frozen=True)
+class Notice(Event):
+    """Something the user should know, in one sentence; work goes on."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class DeviceChosen(Event):
+    """The device and network runtime that will be used, and why."""
+
+    device: str
+    engine: str
+    reason: str
+
+    @property
+    def text(self) -> str:
+        """One line for a status bar."""
+        return f"{self.device} ({self.engine}): {self.reason}"
+
+
+@dataclass(frozen=True)
+class TileDone(Event):
+    """One tile of a micrograph went through the network."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Segmented(Event):
+    """A micrograph is segmented.
+
+    Attributes
+    ----------
+    labels : (H, W) int32 ndarray
+        0 is background, 1..N one nucleus each.
+    count : int
+        Number of nuclei.
+    median_diameter_px : float
+        Median equivalent-circle diameter in pixels; 0 without nuclei.
+    seconds : float
+        Time the segmentation took.
+    manifest : dict
+        All that is needed to repeat it: config, model, weights hash, versions, device.
+    """
+
+    labels: np.ndarray
+    count: int
+    median_diameter_px: float
+    seconds: float
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BatchDone(Event):
+    """One optimizer step."""
+
+    epoch: int
+    step: int
+    loss: float
+    progress: float
+
+
+@dataclass(frozen=True)
+class EpochDone(Event):
+    """One epoch: mean training loss, and the scores on held-out micrographs where measured."""
+
+    epoch: int
+    loss: float
+    learning_rate: float
+    seconds: float
+    progress: float
+    scores: dict[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Saved(Event):
+    """A file was written completely."""
+
+    path: Path
+    what: str

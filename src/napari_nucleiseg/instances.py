@@ -1,0 +1,117 @@
+"""From a network's maps to a label image."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+from scipy import ndimage
+from skimage.segmentation import watershed
+
+from .config import Config
+
+
+class DecodeConfig(Config):
+    """How maps become nuclei."""
+
+    probability: float = Field(0.5, ge=0.05, le=0.95, description="a nucleus' least probability")
+    seed_levels: tuple[float, ...] = Field(
+        (0.5,), min_length=1, description="depths at which a piece may fall apart into nuclei"
+    )
+    min_area_px: int = Field(12, ge=0, description="smaller pieces are removed (px)")
+    min_seed_px: int = Field(4, ge=1, description="smaller seeds are no nucleus of their own (px)")
+
+
+def renumber(labels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Number the nuclei 1..N without gaps, in the order of their old numbers.
+
+    Parameters
+    ----------
+    labels : (H, W) non-negative integer ndarray
+
+    Returns
+    -------
+    (H, W) int32 ndarray, int
+        The label image and N.
+    """
+    used = np.zeros(int(labels.max(initial=0)) + 1, bool)
+    used[labels.ravel()] = True
+    used[0] = False
+    table = np.where(used, np.cumsum(used), 0).astype(np.int32)
+    return table[labels], int(used.sum())
+
+
+def _seeds(distance: np.ndarray, inside: np.ndarray, config: DecodeConfig) -> np.ndarray:
+    """Number the seeds: pieces that are deep enough, and deeper pieces where one falls apart."""
+    levels = sorted(config.seed_levels)
+    seeds, _ = ndimage.label(inside & (distance > levels[0]))
+    for level in levels[1:]:
+        deeper, count = ndimage.label(inside & (distance > level))
+        if not count:
+            break
+        big = np.bincount(deeper.ravel(), minlength=count + 1) >= config.min_seed_px
+        big[0] = False
+        first = ndimage.find_objects(deeper)
+        parent = np.zeros(count + 1, np.int64)
+        for i, where in enumerate(first, 1):
+            y, x = where[0].start, where[1].start
+            row = deeper[y, where[1]]
+            parent[i] = seeds[y, x + int(np.argmax(row == i))]
+        children = np.bincount(parent[big], minlength=int(seeds.max()) + 1)
+        splits = children >= 2
+        splits[0] = False
+        if splits.any():
+            top = int(seeds.max())
+            seeds[splits[seeds]] = 0
+            mine = big & splits[parent]
+            number = np.zeros(count + 1, np.int32)
+            number[mine] = top + 1 + np.arange(int(mine.sum()))
+            new = number[deeper]
+            seeds = np.where(new > 0, new, seeds)
+    sizes = np.bincount(seeds.ravel())
+    sizes[0] = config.min_seed_px
+    if (sizes < config.min_seed_px).any():
+        seeds[(sizes < config.min_seed_px)[seeds]] = 0
+    return seeds
+
+
+def maps_to_labels(
+    probability: np.ndarray, distance: np.ndarray, config: DecodeConfig
+) -> np.ndarray:
+    """Split the foreground into nuclei: seeds at the depths, watershed down to the outlines.
+
+    Parameters
+    ----------
+    probability : (H, W) float ndarray
+        Probability that a pixel lies in a nucleus.
+    distance : (H, W) float ndarray
+        Distance to the outline over the nucleus' largest, 0..1.
+    config : DecodeConfig
+
+    Returns
+    -------
+    (H, W) int32 ndarray
+        0 background, 1..N one nucleus each.
+    """
+    inside = probability > config.probability
+    pieces, count = ndimage.label(inside)
+    if not count:
+        return np.zeros(inside.shape, np.int32)
+    seeds = _seeds(distance, inside, config)
+    at = np.nonzero(seeds)
+    pairs = np.unique(pieces[at].astype(np.int64) << 32 | seeds[at].astype(np.int64))
+    of_piece = (pairs >> 32).astype(np.int64)
+    several = np.nonzero(np.bincount(of_piece, minlength=count + 1) > 1)[0]
+    labels = pieces.astype(np.int32, copy=False)
+    if several.size:
+        boxes = ndimage.find_objects(pieces)
+        for piece in several:
+            box = boxes[piece - 1]
+            mask = labels[box] == piece
+            found = watershed(-distance[box].astype(np.float32), np.where(mask, seeds[box], 0), mask=mask)
+            labels[box][mask] = found[mask] + count
+    sizes = np.bincount(labels.ravel())
+    small = sizes < config.min_area_px
+    small[0] = False
+    if small.any():
+        labels[small[labels]] = 0
+    return renumber(labels)[0]

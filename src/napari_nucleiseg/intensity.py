@@ -1,0 +1,108 @@
+"""Intensities as the networks see them: robust to outliers, blind to noise, global to a micrograph.
+
+Percentiles alone turn the noise of an (almost) empty field into false nuclei, and minimum and
+maximum fall for a single hot pixel. So the range is taken between percentiles, unless that range is
+no more than noise: then the extremes of the noise-filtered pixels count, and the range is never
+narrower than a multiple of the noise.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+from scipy import ndimage
+
+from .config import Config
+
+
+class NormaliseConfig(Config):
+    """How intensities become numbers from 0 to 1 (stored with each model)."""
+
+    low: float = Field(1.0, ge=0, le=50, description="percentile that becomes 0")
+    high: float = Field(99.8, ge=50, le=100, description="percentile that becomes 1")
+    noise_range: float = Field(
+        12.0, ge=0, description="the range is at least this many standard deviations of the noise"
+    )
+    clip: float = Field(
+        1.5, ge=1, description="brighter pixels are cut here (0 is the dark end, 1 the bright one)"
+    )
+
+
+def _sample(pixels: np.ndarray, most: int = 1_000_000) -> np.ndarray:
+    """About ``most`` pixels on a regular grid: percentiles of a large image in bounded time."""
+    step = max(1, int(np.ceil(np.sqrt(pixels.shape[0] * pixels.shape[1] / most))))
+    return pixels[::step, ::step]
+
+
+def _noise(pixels: np.ndarray) -> float:
+    """Standard deviation of the pixel noise, from differences of horizontal neighbours."""
+    rows = pixels[:: max(1, pixels.shape[0] // 256)].astype(np.float32)
+    if rows.shape[1] < 2:
+        return 0.0
+    differences = np.abs(np.diff(rows, axis=1))
+    differences = differences[np.isfinite(differences)]
+    if not differences.size:
+        return 0.0
+    # median absolute difference of two Gaussian pixels is 0.6745 * sqrt(2) * sigma
+    return float(np.median(differences)) / 0.954
+
+
+def intensity_range(pixels: np.ndarray, config: NormaliseConfig) -> tuple[float, float]:
+    """Intensities that become 0 and 1.
+
+    Parameters
+    ----------
+    pixels : (H, W) or (H, W, 3) ndarray
+        Any dtype; NaN and infinities are left out. Colours share one range.
+    config : NormaliseConfig
+
+    Returns
+    -------
+    (float, float)
+        Dark and bright end; equal where all pixels are (an empty image).
+    """
+    sample = _sample(pixels)
+    finite = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample.ravel()
+    if not finite.size:
+        return 0.0, 0.0
+    low, high = (float(v) for v in np.percentile(finite, (config.low, config.high)))
+    noise = _noise(pixels)
+    if pixels.dtype.kind in "iu":
+        noise = max(noise, 0.3)  # rounding to whole numbers has a deviation of 1/sqrt(12)
+    least = config.noise_range * noise
+    if high - low < least or high == low:
+        plain = np.nan_to_num(pixels.astype(np.float32), nan=low, posinf=high, neginf=low)
+        size = (3, 3) + (1,) * (plain.ndim - 2)
+        # a nucleus is wider than three pixels, a hot or dead pixel is not
+        high = max(high, float(ndimage.minimum_filter(plain, size).max()))
+        low = min(low, float(ndimage.maximum_filter(plain, size).min()))
+        high = max(high, low + least)
+    return low, high
+
+
+def normalise(pixels: np.ndarray, config: NormaliseConfig) -> np.ndarray:
+    """Pixels as float32 between 0 and ``config.clip``, three components for the networks.
+
+    Parameters
+    ----------
+    pixels : (H, W) or (H, W, 3) ndarray
+        A grey image or red, green and blue.
+    config : NormaliseConfig
+
+    Returns
+    -------
+    (3, H, W) float32 ndarray
+        Grey is repeated; NaN becomes the dark end, infinities the ends; all 0 for an image whose
+        pixels are all equal.
+    """
+    low, high = intensity_range(pixels, config)
+    grey_or_colour = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+    values = grey_or_colour.astype(np.float32)
+    if high > low:
+        values = (values - np.float32(low)) * np.float32(1 / (high - low))
+        if values.dtype.kind == "f" and pixels.dtype.kind == "f":
+            values = np.nan_to_num(values, nan=0.0, posinf=config.clip, neginf=0.0)
+        np.clip(values, 0, config.clip, out=values)
+    else:
+        values = np.zeros_like(values)
+    return np.ascontiguousarray(np.broadcast_to(values, (3, *values.shape[1:])))

@@ -1,0 +1,270 @@
+"""Training: one loop from the first batch to the last checkpoint."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .config import TrainConfig
+from .data.pairs import find_pairs, load_pairs
+from .data.patches import PatchSampler, TrainingImage
+from .device import choose_device, has_fast_bfloat16
+from .errors import TrainingError
+from .events import BatchDone, DeviceChosen, EpochDone, Event, Notice, Saved
+from .instances import DecodeConfig
+from .intensity import NormaliseConfig
+from .metrics.average_precision import average_precision
+from .metrics.dice import dice
+from .models import MODELS
+from .optimizers import OPTIMIZERS
+from .tiling import predict_maps
+
+
+def build_model(config: TrainConfig) -> nn.Module:
+    """Build the untrained network of a config, with weights that depend on its seed alone."""
+    module = MODELS.module(config.architecture)
+    options = module.Options.parse(config.architecture_options, source="architecture_options")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model: nn.Module = module.build(options)
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    module = OPTIMIZERS.module(config.optimizer)
+    options = module.Options.parse(config.optimizer_options, source="optimizer_options")
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    # biases and normalisation are not pulled to zero
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+    optimizer: torch.optim.Optimizer = module.build(
+        groups, config.learning_rate, config.weight_decay, options
+    )
+    return optimizer
+
+
+def learning_rate(config: TrainConfig, progress: float) -> float:
+    """Learning rate after a share of the training, 0..1."""
+    if progress < config.warmup:
+        return config.learning_rate * max(progress / config.warmup, 0.01)
+    rest = min((progress - config.warmup) / (1 - config.warmup), 1.0)
+    if config.schedule == "cosine":
+        return config.learning_rate * max(0.5 * (1 + math.cos(math.pi * rest)), 1e-3)
+    if config.schedule == "polynomial":
+        return config.learning_rate * max((1 - rest) ** 0.9, 1e-3)
+    return config.learning_rate
+
+
+def _average(averaged: nn.Module, model: nn.Module, decay: float, step: int) -> None:
+    """Move the averaged weights towards the trained ones."""
+    decay = min(decay, (1 + step) / (10 + step))
+    with torch.no_grad():
+        new = model.state_dict()
+        for name, old in averaged.state_dict().items():
+            if old.is_floating_point():
+                old.lerp_(new[name], 1 - decay)
+            else:
+                old.copy_(new[name])
+
+
+def validate(model: nn.Module, images: Sequence[TrainingImage], device: str) -> dict[str, float]:
+    """Mean Dice and AP of a network on whole micrographs, as segmentation does it."""
+    was_training = model.training
+    model.eval()
+    scores: list[dict[str, float]] = []
+    for image in images:
+        pixels = np.repeat(image.image, 3 // image.image.shape[0], 0).astype(np.float32)
+        run = _predictor(model, device)
+        maps = predict_maps(run, pixels, len(model.map_names), multiple=model.multiple)  # type: ignore
+        labels = model.decode(maps.astype(np.float32), DecodeConfig())  # type: ignore
+        truth = np.where(image.labels > 0, image.labels, 0)
+        labels[image.labels < 0] = 0
+        ap = average_precision(truth, labels)
+        scores.append({"dice": dice(truth, labels), "ap50": float(ap[0]), "ap": float(ap.mean())})
+    model.train(was_training)
+    return {k: float(np.mean([s[k] for s in scores])) for k in scores[0]} if scores else {}
+
+
+def _predictor(model: nn.Module, device: str) -> Any:
+    def run(tiles: np.ndarray) -> np.ndarray:
+        images = torch.from_numpy(tiles).to(device, memory_format=torch.channels_last)
+        maps: np.ndarray = model.predict(images).float().cpu().numpy()  # type: ignore[operator]
+        return maps
+
+    return run
+
+
+def hold_out(images: list[TrainingImage], config: TrainConfig) -> tuple[list[TrainingImage], ...]:
+    """Split into training and held-out micrographs, the latter of every kind where possible."""
+    rng = np.random.default_rng((config.seed, 2**31))
+    kept: set[int] = set()
+    for group in sorted({i.group for i in images}):
+        mine = [n for n, i in enumerate(images) if i.group == group]
+        count = round(len(mine) * config.held_out)
+        if config.held_out and len(mine) >= 10:
+            count = max(count, 1)
+        kept.update(int(n) for n in rng.permutation(mine)[:count])
+    return (
+        [i for n, i in enumerate(images) if n not in kept],
+        [i for n, i in enumerate(images) if n in kept],
+    )
+
+
+def train(
+    data: Path, config: TrainConfig, out: Path, *, resume: bool = True
+) -> Iterator[Event]:
+    """Train a model on a folder of micrographs with label images.
+
+    Parameters
+    ----------
+    data : Path
+        Folder; see `napari_nucleiseg.data.pairs.find_pairs`. Only pairs of the split ``train``
+        are used.
+    config : TrainConfig
+    out : Path
+        Folder of the checkpoints ``last.pt`` and ``best.pt``.
+    resume : bool
+        Go on from ``last.pt`` if there is one.
+
+    Yields
+    ------
+    Event
+        `Notice`, `DeviceChosen`, `BatchDone`, `EpochDone`, `Saved`.
+
+    Raises
+    ------
+    TrainingError
+        If the data cannot be used or the loss is no longer a number.
+    """
+    config.model_dump_json()
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    pairs, notices = find_pairs(data)
+    for text in notices:
+        yield Notice(text)
+    pairs = [p for p in pairs if p.split == "train"]
+    if not pairs:
+        raise TrainingError("No pair is in the split 'train'", str(data / "index.csv"))
+    images: list[TrainingImage] = []
+    for item in load_pairs(pairs, NormaliseConfig()):
+        if isinstance(item, TrainingImage):
+            images.append(item)
+        else:
+            yield item
+    training, held_out = hold_out(images, config)
+    yield Notice(f"{len(training)} micrographs train, {len(held_out)} are held out")
+
+    device, reason = choose_device(config.device)
+    yield DeviceChosen(device, "torch", reason)
+    last, best = out / "last.pt", out / "best.pt"
+    model = build_model(config)
+    averaged = copy.deepcopy(model)
+    state = Checkpoint(config, {}, {}, {})
+    state.data = {
+        "train": [i.name for i in training],
+        "held_out": [i.name for i in held_out],
+    }
+    if resume and last.is_file():
+        state = load_checkpoint(last)
+        if state.config != config.model_copy(update={"threads": state.config.threads}):
+            raise TrainingError(
+                "The checkpoint was made with other settings",
+                str(last),
+                "Repeat the settings, choose another folder, or start anew",
+            )
+        model.load_state_dict(state.weights)
+        averaged.load_state_dict(state.averaged)
+        yield Notice(f"going on after epoch {state.epoch} from {last}")
+    model.to(device).train()
+    averaged.to(device).eval()
+    optimizer = _build_optimizer(model, config)
+    if state.optimizer:
+        optimizer.load_state_dict(state.optimizer)
+    sampler = PatchSampler(training, config)
+    best_score = max((r["ap"] for r in state.history if "ap" in r), default=-1.0)
+    started = time.monotonic() - state.seconds
+
+    def progress() -> float:
+        if config.minutes is not None:
+            return (time.monotonic() - started) / (60 * config.minutes)
+        return state.step / (config.epochs * config.steps_per_epoch)
+
+    def save(path: Path) -> Saved:
+        state.weights, state.averaged = model.state_dict(), averaged.state_dict()
+        state.optimizer = optimizer.state_dict()
+        state.seconds = time.monotonic() - started
+        save_checkpoint(path, state)
+        return Saved(path, f"checkpoint after epoch {state.epoch}")
+
+    unsaved = False
+    try:
+        while progress() < 1:
+            epoch_started, losses = time.monotonic(), []
+            for _ in range(config.steps_per_epoch):
+                rate = learning_rate(config, progress())
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                patches, labels = sampler.batch(state.step)
+                loss = _fit_batch(model, optimizer, patches, labels, config, device)
+                if not math.isfinite(loss):
+                    raise TrainingError(
+                        "The loss is no longer a number",
+                        f"step {state.step}, learning rate {rate:.2g}",
+                        "Use a smaller learning rate; the last checkpoint is still good",
+                    )
+                state.step += 1
+                unsaved = True
+                _average(averaged, model, config.ema_decay, state.step)
+                losses.append(loss)
+                yield BatchDone(state.epoch + 1, state.step, loss, min(progress(), 1.0))
+                if progress() >= 1:
+                    break
+            state.epoch += 1
+            due = state.epoch % config.validate_every == 0 or progress() >= 1
+            scores = validate(averaged, held_out, device) if due and held_out else None
+            state.scores = scores or state.scores
+            seconds = time.monotonic() - epoch_started
+            mean = float(np.mean(losses))
+            record = {"epoch": state.epoch, "loss": mean, "lr": rate, "seconds": seconds}
+            state.history.append({**record, **(scores or {})})
+            yield save(last)
+            unsaved = False
+            if scores and scores["ap"] >= best_score or not held_out:
+                best_score = scores["ap"] if scores else best_score
+                yield save(best)
+            yield EpochDone(state.epoch, mean, rate, seconds, min(progress(), 1.0), scores)
+    except TrainingError:
+        unsaved = False
+        raise
+    finally:
+        if unsaved:
+            save(last)
+
+
+def _fit_batch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    patches: Tensor,
+    labels: Tensor,
+    config: TrainConfig,
+    device: str,
+) -> float:
+    """One optimizer step; returns the loss."""
+    patches = patches.to(device, memory_format=torch.channels_last)
+    kind = torch.device(device).type
+    with torch.autocast(kind, torch.bfloat16, enabled=config.amp and has_fast_bfloat16(kind)):
+        loss: Tensor = model.loss(patches, labels)  # type: ignore[operator]
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), config.gradient_norm)
+    optimizer.step()
+    return float(loss.detach())
