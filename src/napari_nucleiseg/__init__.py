@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .errors import NucleisegError
     from .io import read_labels, read_micrograph, write_labels
     from .micrograph import Micrograph
-    from .segment import segment, segment_now
+    from .segmentation import segment, segment_now
     from .training import train
 
 __version__ = "0.1.0"
@@ -22,8 +22,8 @@ _HOMES = {
     "TrainConfig": "config",
     "read_labels": "io",
     "read_micrograph": "io",
-    "segment": "segment",
-    "segment_now": "segment",
+    "segment": "segmentation",
+    "segment_now": "segmentation",
     "train": "training",
     "write_labels": "io",
 }
@@ -46,7 +46,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # `segment` is both a module and a function: bind the function once
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
