@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .config import TrainConfig
 from .errors import FileError
+from .files import write_whole
 
 VERSION = 1
 
@@ -51,46 +49,6 @@ class Checkpoint:
     scores: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     data: dict[str, list[str]] = field(default_factory=dict)
-
-
-def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Write a file beside its place and move it there when it is complete.
-
-    Parameters
-    ----------
-    path : Path
-        Where the file goes; its folder is made. An earlier file stays untouched until the end.
-    write : callable
-        Writes into the open binary file it is given.
-
-    Raises
-    ------
-    FileError
-        If the disk is full or the folder cannot be written to.
-    """
-    name = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=".part-", suffix=path.suffix, delete=False
-        ) as file:
-            name = file.name
-            write(file)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
-    except OSError as error:
-        raise FileError(
-            "The file could not be written",
-            f"{path} ({error.strerror or error})",
-            "Check free space and permissions; an earlier version of the file is untouched",
-        ) from error
-    finally:
-        if name and os.path.exists(name):
-            os.unlink(name)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
