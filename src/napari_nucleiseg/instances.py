@@ -10,6 +10,9 @@ from skimage.segmentation import watershed
 from .config import Config
 
 
+BAND_PIXELS = 1 << 24
+
+
 class DecodeConfig(Config):
     """How maps become nuclei."""
 
@@ -79,6 +82,9 @@ def maps_to_labels(
 ) -> np.ndarray:
     """Split the foreground into nuclei: seeds at the depths, watershed down to the outlines.
 
+    Connected pieces of foreground are decoded independently of each other, in bands of the image,
+    so that memory stays bounded and the result does not depend on the bands.
+
     Parameters
     ----------
     probability : (H, W) float ndarray
@@ -92,25 +98,34 @@ def maps_to_labels(
     (H, W) int32 ndarray
         0 background, 1..N one nucleus each.
     """
-    inside = probability > config.probability
-    pieces, count = ndimage.label(inside)
+    pieces, count = ndimage.label(probability > config.probability)
     if not count:
-        return np.zeros(inside.shape, np.int32)
-    seeds = _seeds(distance, inside, config)
-    at = np.nonzero(seeds)
-    pairs = np.unique(pieces[at].astype(np.int64) << 32 | seeds[at].astype(np.int64))
-    of_piece = (pairs >> 32).astype(np.int64)
-    several = np.nonzero(np.bincount(of_piece, minlength=count + 1) > 1)[0]
-    labels = pieces.astype(np.int32, copy=False)
-    if several.size:
-        boxes = ndimage.find_objects(pieces)
+        return np.zeros(probability.shape, np.int32)
+    boxes = ndimage.find_objects(pieces)
+    top = np.array([box[0].start for box in boxes])
+    bottom = np.array([box[0].stop for box in boxes])
+    height = max(1, BAND_PIXELS // probability.shape[1])
+    added = count
+    for start in range(0, probability.shape[0], height):
+        mine = (top >= start) & (top < start + height)
+        if not mine.any():
+            continue
+        rows = slice(start, int(bottom[mine].max()))
+        chosen = np.concatenate(([False], mine))
+        band = np.where(chosen[pieces[rows]], pieces[rows], 0) if not mine.all() else pieces[rows]
+        seeds = _seeds(distance[rows], band > 0, config)
+        pairs = np.unique(band[seeds > 0].astype(np.int64) << 32 | seeds[seeds > 0])
+        several = np.nonzero(np.bincount(pairs >> 32, minlength=count + 1) > 1)[0]
         for piece in several:
-            box = boxes[piece - 1]
-            mask = labels[box] == piece
-            found = watershed(-distance[box].astype(np.float32), np.where(mask, seeds[box], 0), mask=mask)
-            labels[box][mask] = found[mask] + count
-    sizes = np.bincount(labels.ravel())
-    small = sizes < config.min_area_px
+            y, x = boxes[piece - 1]
+            inner = (slice(y.start - start, y.stop - start), x)
+            mask = band[inner] == piece
+            depth = distance[y, x].astype(np.float32)
+            found = watershed(-depth, np.where(mask, seeds[inner], 0), mask=mask)
+            pieces[y, x][mask] = found[mask] + added
+        added += int(seeds.max())
+    labels = pieces.astype(np.int32, copy=False)
+    small = np.bincount(labels.ravel()) < config.min_area_px
     small[0] = False
     if small.any():
         labels[small[labels]] = 0

@@ -80,29 +80,37 @@ def intensity_range(pixels: np.ndarray, config: NormaliseConfig) -> tuple[float,
     return low, high
 
 
-def normalise(pixels: np.ndarray, config: NormaliseConfig) -> np.ndarray:
-    """Pixels as float32 between 0 and ``config.clip``, three components for the networks.
+def rescale(pixels: np.ndarray, low: float, high: float, clip: float) -> np.ndarray:
+    """Pixels as float32, ``low`` as 0 and ``high`` as 1, three components for the networks.
 
     Parameters
     ----------
     pixels : (H, W) or (H, W, 3) ndarray
-        A grey image or red, green and blue.
-    config : NormaliseConfig
+        A grey image, or red, green and blue; a whole micrograph or a tile of it.
+    low, high : float
+        Ends of the range; see `intensity_range`.
+    clip : float
+        Larger results are cut here, negative ones at 0.
 
     Returns
     -------
     (3, H, W) float32 ndarray
-        Grey is repeated; NaN becomes the dark end, infinities the ends; all 0 for an image whose
-        pixels are all equal.
+        Grey is repeated; NaN becomes 0, infinities the ends; all 0 if ``high`` is not above
+        ``low``.
     """
-    low, high = intensity_range(pixels, config)
-    grey_or_colour = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
-    values = grey_or_colour.astype(np.float32)
+    components = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
     if high > low:
-        values = (values - np.float32(low)) * np.float32(1 / (high - low))
-        if values.dtype.kind == "f" and pixels.dtype.kind == "f":
-            values = np.nan_to_num(values, nan=0.0, posinf=config.clip, neginf=0.0)
-        np.clip(values, 0, config.clip, out=values)
+        values = components.astype(np.float32)
+        values -= np.float32(low)
+        values *= np.float32(1 / (high - low))
+        if pixels.dtype.kind == "f":
+            np.nan_to_num(values, copy=False, nan=0.0, posinf=clip, neginf=0.0)
+        np.clip(values, 0, clip, out=values)
     else:
-        values = np.zeros_like(values)
+        values = np.zeros(components.shape, np.float32)
     return np.ascontiguousarray(np.broadcast_to(values, (3, *values.shape[1:])))
+
+
+def normalise(pixels: np.ndarray, config: NormaliseConfig) -> np.ndarray:
+    """Pixels of a whole micrograph as the networks see them; see `rescale`."""
+    return rescale(pixels, *intensity_range(pixels, config), config.clip)

@@ -7,10 +7,35 @@ edges of a tile, where the network sees too little of the surroundings.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 Predict = Callable[[np.ndarray], np.ndarray]
+ReadTile = Callable[[slice, slice], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Sizes of tiles in pixels.
+
+    Attributes
+    ----------
+    tile : int
+        Side of a tile.
+    overlap : int
+        Pixels that neighbours share at least; at most half a tile counts.
+    multiple : int
+        Sides of what a network gets are multiples of this.
+    batch : int
+        Tiles that go through the network together.
+    """
+
+    tile: int = 1024
+    overlap: int = 128
+    multiple: int = 32
+    batch: int = 1
 
 
 def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
@@ -23,7 +48,7 @@ def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
     """
     if length <= tile:
         return [0]
-    count = int(np.ceil((length - overlap) / (tile - overlap)))
+    count = -(-(length - overlap) // (tile - overlap))
     return [round(i * (length - tile) / (count - 1)) for i in range(count)]
 
 
@@ -35,19 +60,18 @@ def tile_weights(starts: list[int], length: int, tile: int) -> list[np.ndarray]:
     stops = [min(s + tile, length) for s in starts]
     weights = [np.ones(b - a, np.float32) for a, b in zip(starts, stops, strict=True)]
     for i in range(len(starts) - 1):
-        first, last = starts[i + 1], stops[i]
-        shared = last - first
+        shared = stops[i] - starts[i + 1]
         quarter = shared // 4
         inner = shared - 2 * quarter
         ramp = np.zeros(shared, np.float32)
         ramp[quarter : quarter + inner] = (np.arange(inner, dtype=np.float32) + 0.5) / inner
         ramp[quarter + inner :] = 1
-        weights[i][first - starts[i] :] *= 1 - ramp
+        weights[i][len(weights[i]) - shared :] *= 1 - ramp
         weights[i + 1][:shared] *= ramp
     return weights
 
 
-def pad_to_multiple(image: np.ndarray, multiple: int) -> np.ndarray:
+def _pad(image: np.ndarray, multiple: int) -> np.ndarray:
     """Extend (C, h, w) with zeros to the right and below until both sides are multiples."""
     height, width = image.shape[1:]
     extra = (-height % multiple, -width % multiple)
@@ -55,54 +79,54 @@ def pad_to_multiple(image: np.ndarray, multiple: int) -> np.ndarray:
 
 
 def iterate_maps(
-    predict: Predict, image: np.ndarray, maps: np.ndarray, tile: int, overlap: int, multiple: int
+    predict: Predict, read: ReadTile, maps: np.ndarray, grid: Grid
 ) -> Iterator[tuple[int, int]]:
     """Fill ``maps`` tile by tile.
 
     Parameters
     ----------
     predict : callable
-        (1, C, h, w) float32 to (1, K, h, w) float32; h and w are multiples of ``multiple``.
-    image : (C, H, W) float32 ndarray
+        (B, C, h, w) float32 to (B, K, h, w) float32.
+    read : callable
+        Rows and columns to (C, h, w) float32 pixels.
     maps : (K, H, W) float ndarray
-        Zeros; filled in place.
-    tile, overlap, multiple : int
-        In pixels.
+        Filled in place.
+    grid : Grid
 
     Yields
     ------
     (int, int)
         Tiles done and tiles in all.
     """
-    height, width = image.shape[1:]
-    tile = max(multiple, tile - tile % multiple)
-    overlap = min(overlap, tile // 2)
-    ys, xs = tile_starts(height, tile, overlap), tile_starts(width, tile, overlap)
-    wy, wx = tile_weights(ys, height, tile), tile_weights(xs, width, tile)
-    total, done = len(ys) * len(xs), 0
-    for y, vertical in zip(ys, wy, strict=True):
-        for x, horizontal in zip(xs, wx, strict=True):
-            h, w = len(vertical), len(horizontal)
-            cut = np.ascontiguousarray(pad_to_multiple(image[:, y : y + h, x : x + w], multiple))
-            found = predict(cut[None])[0, :, :h, :w]
-            if total == 1:
-                maps[:] = found
+    height, width = maps.shape[1:]
+    tile = max(grid.multiple, grid.tile - grid.tile % grid.multiple)
+    overlap = min(grid.overlap, tile // 2)
+    axes = []
+    for length in (height, width):
+        starts = tile_starts(length, tile, overlap)
+        weights = tile_weights(starts, length, tile)
+        axes.append([(slice(s, s + len(w)), w) for s, w in zip(starts, weights, strict=True)])
+    places = list(product(*axes))
+    if len(places) > 1:
+        maps[:] = 0
+    for first in range(0, len(places), grid.batch):
+        group = places[first : first + grid.batch]
+        cuts = [_pad(read(rows, columns), grid.multiple) for (rows, _), (columns, _) in group]
+        found = predict(np.stack(cuts))
+        for ((rows, down), (columns, across)), result in zip(group, found, strict=True):
+            result = result[:, : len(down), : len(across)]
+            if len(places) == 1:
+                maps[:] = result
             else:
-                maps[:, y : y + h, x : x + w] += found * (vertical[:, None] * horizontal)
-            done += 1
-            yield done, total
+                maps[:, rows, columns] += result * (down[:, None] * across)
+        yield min(first + grid.batch, len(places)), len(places)
 
 
 def predict_maps(
-    predict: Predict,
-    image: np.ndarray,
-    count: int,
-    tile: int = 1024,
-    overlap: int = 128,
-    multiple: int = 32,
+    predict: Predict, image: np.ndarray, count: int, grid: Grid = Grid()
 ) -> np.ndarray:
     """Maps of a whole (C, H, W) image as (count, H, W) float16; see `iterate_maps`."""
     maps = np.zeros((count, *image.shape[1:]), np.float16)
-    for _ in iterate_maps(predict, image, maps, tile, overlap, multiple):
+    for _ in iterate_maps(predict, lambda y, x: image[:, y, x], maps, grid):
         pass
     return maps

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from . import __version__
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .data.pairs import find_pairs, load_pairs
@@ -26,7 +27,8 @@ from .metrics.average_precision import average_precision
 from .metrics.dice import dice
 from .models import MODELS
 from .optimizers import OPTIMIZERS
-from .tiling import predict_maps
+from .store import ModelCard, save_model
+from .tiling import Grid, predict_maps
 
 
 def build_model(config: TrainConfig) -> nn.Module:
@@ -50,6 +52,49 @@ def _build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optim
         groups, config.learning_rate, config.weight_decay, options
     )
     return optimizer
+
+
+def export_model(checkpoint: Path, path: Path, name: str, about: Mapping[str, Any]) -> ModelCard:
+    """Turn a checkpoint into a model that segments: averaged weights and a card.
+
+    Parameters
+    ----------
+    checkpoint : Path
+    path : Path
+        The ``.safetensors`` file to write; the card is written beside it.
+    name : str
+        What the model is chosen by.
+    about : mapping
+        Further entries of the card: title, licence of the data, scores, ...
+
+    Returns
+    -------
+    ModelCard
+    """
+    state = load_checkpoint(checkpoint)
+    model = build_model(state.config)
+    names: tuple[str, ...] = model.map_names  # type: ignore[assignment]
+    card = {
+        "name": name,
+        **about,
+        "architecture": state.config.architecture,
+        "architecture_options": state.config.architecture_options,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "maps": list(names),
+        "multiple": model.multiple,
+        "normalise": NormaliseConfig().model_dump(mode="json"),
+        "training": {
+            "config": state.config.model_dump(mode="json"),
+            "epochs": state.epoch,
+            "steps": state.step,
+            "minutes": round(state.seconds / 60, 1),
+            "train_images": len(state.data.get("train", ())),
+            "held_out_images": len(state.data.get("held_out", ())),
+            "held_out_scores": state.scores,
+            "versions": {"torch": str(torch.__version__), "napari-nucleiseg": __version__},
+        },
+    }
+    return save_model(path, state.averaged, card)
 
 
 def learning_rate(config: TrainConfig, progress: float) -> float:
@@ -84,7 +129,8 @@ def validate(model: nn.Module, images: Sequence[TrainingImage], device: str) -> 
     for image in images:
         pixels = np.repeat(image.image, 3 // image.image.shape[0], 0).astype(np.float32)
         run = _predictor(model, device)
-        maps = predict_maps(run, pixels, len(model.map_names), multiple=model.multiple)  # type: ignore
+        grid = Grid(multiple=model.multiple)  # type: ignore[arg-type]
+        maps = predict_maps(run, pixels, len(model.map_names), grid)  # type: ignore[arg-type]
         labels = model.decode(maps.astype(np.float32), DecodeConfig())  # type: ignore
         truth = np.where(image.labels > 0, image.labels, 0)
         labels[image.labels < 0] = 0

@@ -1,0 +1,188 @@
+"""What runs a network: PyTorch, or on the CPU a copy of it in OpenVINO, which is faster.
+
+The OpenVINO copy is made once for each model and kept in the user's cache, so that later runs need
+not load PyTorch at all.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+
+from .config import SegmentConfig
+from .device import choose_device
+from .errors import DependencyError, ModelError
+from .store import ModelCard, load_network
+from .tiling import Predict
+
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A network ready to run.
+
+    Attributes
+    ----------
+    predict : callable
+        (B, 3, h, w) float32 to (B, K, h, w) float32.
+    device : str
+        ``cpu``, ``cuda`` or ``mps``.
+    name : str
+        What runs it, with its version.
+    reason : str
+        Why here.
+    notices : tuple of str
+        What the user should know, one sentence each.
+    """
+
+    predict: Predict
+    device: str
+    name: str
+    reason: str
+    notices: tuple[str, ...] = ()
+
+
+def has_openvino() -> bool:
+    """Whether OpenVINO is installed."""
+    return find_spec("openvino") is not None
+
+
+def _has_gpu_build() -> bool:
+    """Whether PyTorch could have found a GPU here, without loading PyTorch."""
+    if find_spec("torch") is None:
+        return False
+    import sys
+
+    if sys.platform == "darwin":
+        return True
+    return any(Path(p).exists() for p in ("/dev/nvidia0", "/dev/kfd", "/dev/dxg")) or (
+        sys.platform == "win32" and shutil.which("nvidia-smi") is not None
+    )
+
+
+def build_engine(model: ModelCard, config: SegmentConfig) -> Engine:
+    """Choose where and by what a model runs, and get it ready.
+
+    Parameters
+    ----------
+    model : ModelCard
+    config : SegmentConfig
+        ``device`` and ``engine`` count.
+
+    Raises
+    ------
+    DependencyError
+        If OpenVINO is asked for and not installed.
+    SettingError
+        If the device asked for is not there.
+    """
+    if config.engine == "openvino" and not has_openvino():
+        raise DependencyError(
+            "OpenVINO is not installed", "", 'Install it: pip install "napari-nucleiseg[openvino]"'
+        )
+    wants_cpu = config.device == "cpu" or (config.device == "auto" and not _has_gpu_build())
+    if wants_cpu or config.engine == "openvino":
+        device = "cpu"
+        reason = "as asked for" if config.device == "cpu" else "no GPU found"
+    else:
+        device, reason = choose_device(config.device)
+    notices: tuple[str, ...] = ()
+    if device == "cpu" and config.engine != "torch" and has_openvino():
+        try:
+            return Engine(_openvino(model), "cpu", f"OpenVINO {_version('openvino')}", reason)
+        except ModelError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever fails in OpenVINO, PyTorch can do it
+            if config.engine == "openvino":
+                raise ModelError(
+                    "OpenVINO cannot run the model",
+                    f"{model.name} ({type(error).__name__}: {error})",
+                    "Choose the engine torch",
+                ) from error
+            notices = (
+                f"OpenVINO could not run {model.name} ({error}); PyTorch is used, which is slower",
+            )
+    return Engine(_torch(model, device), device, f"PyTorch {_version('torch')}", reason, notices)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "of unknown version"
+
+
+def _torch(model: ModelCard, device: str) -> Predict:
+    import torch
+
+    network: Any = load_network(model).to(device)
+    network = network.to(memory_format=torch.channels_last)
+
+    def predict(tiles: np.ndarray) -> np.ndarray:
+        images = torch.from_numpy(tiles).to(device).to(memory_format=torch.channels_last)
+        maps: np.ndarray = network.predict(images).float().cpu().numpy()
+        return maps
+
+    return predict
+
+
+def cache_folder() -> Path:
+    """Where OpenVINO copies of models are kept."""
+    return platformdirs.user_cache_path("napari-nucleiseg") / "openvino"
+
+
+def _openvino(model: ModelCard) -> Predict:
+    """Run the OpenVINO copy of a model, made now if there is none yet."""
+    import openvino
+
+    name = f"{model.name}-{model.sha256[:16]}-{_version('openvino')}"
+    kept = cache_folder() / name / "network.xml"
+    core = openvino.Core()
+    source: Any = str(kept) if kept.is_file() else _convert(model, kept)
+    # some CPUs would round to bfloat16 by themselves, and then differ from other computers
+    compiled = core.compile_model(source, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def predict(tiles: np.ndarray) -> np.ndarray:
+        maps: np.ndarray = compiled(tiles)[0].copy()
+        return maps
+
+    return predict
+
+
+def _convert(model: ModelCard, kept: Path) -> Any:
+    """Make the OpenVINO copy, compare it with PyTorch, and keep it where that is possible."""
+    import openvino
+    import torch
+
+    network: Any = load_network(model)
+    side = max(64, 2 * model.multiple)
+    example = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        converted = openvino.convert_model(network, example_input=example)
+        expected = network(example).numpy()
+    compiled = openvino.Core().compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    difference = float(np.abs(compiled(example.numpy())[0] - expected).max())
+    if not difference <= TOLERANCE:
+        raise ArithmeticError(f"its maps differ from PyTorch's by {difference:.2g}")
+    try:
+        kept.parent.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent.parent) as folder:
+            fresh = Path(folder, "fresh")
+            fresh.mkdir()
+            openvino.save_model(converted, fresh / kept.name, compress_to_fp16=False)
+            if not kept.parent.exists():
+                os.replace(fresh, kept.parent)
+        return str(kept)
+    except OSError:
+        # a read-only home only costs the time of converting again
+        return converted

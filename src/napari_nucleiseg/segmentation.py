@@ -1,0 +1,223 @@
+"""Segmentation: from a micrograph to its label image."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from . import __version__
+from .channels import propose_channel
+from .config import SegmentConfig
+from .engine import Engine, build_engine
+from .errors import NucleisegError
+from .events import DeviceChosen, Event, Notice, Segmented, TileDone
+from .instances import DecodeConfig, maps_to_labels
+from .intensity import intensity_range, rescale
+from .micrograph import Micrograph
+from .store import ModelCard, find_model
+from .tiling import Grid, iterate_maps
+
+SMALLEST_TILE = 256
+
+
+def choose_pixels(
+    micrograph: Micrograph, config: SegmentConfig
+) -> tuple[Micrograph, tuple[str, ...]]:
+    """Reduce a micrograph to what a network gets: one channel, or a colour picture.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+    config : SegmentConfig
+        ``channel`` and ``colour`` count.
+
+    Returns
+    -------
+    Micrograph, tuple of str
+        With axes YX or YXS, and what was assumed, one sentence each.
+
+    Raises
+    ------
+    SettingError
+        If the channel asked for is not there.
+    """
+    if micrograph.axes == "CYX" and config.colour == "colour" and micrograph.pixels.shape[0] == 3:
+        colour = np.moveaxis(micrograph.pixels, 0, -1)
+        micrograph = replace(micrograph, pixels=colour, axes="YXS", channel_names=())
+    if micrograph.is_colour and config.colour == "channels":
+        planes = np.moveaxis(micrograph.pixels, -1, 0)
+        names = ("red", "green", "blue")
+        micrograph = replace(micrograph, pixels=planes, axes="CYX", channel_names=names)
+    if config.channel is not None:
+        return micrograph.channel(config.channel), ()
+    if micrograph.axes == "CYX":
+        if micrograph.pixels.shape[0] == 1:
+            return micrograph.channel(1), ()
+        index, why = propose_channel(micrograph)
+        name = micrograph.channels[index]
+        called = f"{index + 1}" if name == str(index + 1) else f"{index + 1} ({name})"
+        return micrograph.channel(index + 1), (f"Nuclei are looked for in channel {called}: {why}",)
+    return micrograph, ()
+
+
+def decode_config(config: SegmentConfig) -> DecodeConfig:
+    """Translate the user's settings into those of the decoding."""
+    shift = (0.5 - config.seed_sensitivity) * 0.4
+    defaults = DecodeConfig()
+    levels = tuple(min(max(level + shift, 0.05), 0.95) for level in defaults.seed_levels)
+    return DecodeConfig(
+        probability=config.probability, seed_levels=levels, min_area_px=config.min_area_px
+    )
+
+
+def diameters(labels: np.ndarray) -> np.ndarray:
+    """Equivalent-circle diameter of each nucleus of a label image, in pixels."""
+    area = np.bincount(labels.ravel())[1:]
+    return np.asarray(np.sqrt(4 * area[area > 0] / np.pi))
+
+
+def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
+    """Find every nucleus of a micrograph.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+    config : SegmentConfig
+
+    Yields
+    ------
+    Event
+        `Notice` and `DeviceChosen`, `TileDone` after each tile, and last `Segmented`.
+
+    Raises
+    ------
+    NucleisegError
+        If model, channel or device are not there, or memory does not suffice.
+    """
+    started = time.monotonic()
+    model = find_model(config.model)
+    for text in micrograph.notices:
+        yield Notice(text)
+    chosen, notices = choose_pixels(micrograph, config)
+    for text in notices:
+        yield Notice(text)
+    pixels = chosen.pixels
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        yield Notice(f"{micrograph.name} holds pixels that are not numbers; they count as dark")
+    low, high = intensity_range(pixels, model.normalise)
+    if high > low:
+        engine = build_engine(model, config)
+        for text in engine.notices:
+            yield Notice(text)
+        yield DeviceChosen(engine.device, engine.name, engine.reason)
+        maps = np.zeros((len(model.map_names), *chosen.shape), np.float16)
+        engine = yield from _fill(maps, pixels, (low, high), model, config, engine)
+        try:
+            labels = maps_to_labels(maps[0], maps[1], decode_config(config))
+        except MemoryError as error:
+            raise _too_large(micrograph) from error
+        used: dict[str, Any] = {"device": engine.device, "engine": engine.name}
+    else:
+        yield Notice(f"{micrograph.name} is empty: all its pixels are equal")
+        labels = np.zeros(chosen.shape, np.int32)
+        used = {"device": "none", "engine": "none"}
+    sizes = diameters(labels)
+    manifest = {
+        "program": "napari-nucleiseg",
+        "versions": _versions(),
+        "config": config.model_dump(mode="json"),
+        "model": {"name": model.name, "sha256": model.sha256},
+        **used,
+        "input": {
+            "name": micrograph.name,
+            "path": None if micrograph.path is None else str(micrograph.path),
+            "shape": list(chosen.shape),
+            "dtype": str(pixels.dtype),
+            "channel": list(chosen.channel_names) or None,
+            "pixel_size_um": micrograph.pixel_size_um,
+        },
+        "intensity_range": [low, high],
+        "nuclei": len(sizes),
+    }
+    median = float(np.median(sizes)) if len(sizes) else 0.0
+    yield Segmented(labels, len(sizes), median, time.monotonic() - started, manifest)
+
+
+def segment_now(micrograph: Micrograph, config: SegmentConfig | None = None) -> Segmented:
+    """Find every nucleus of a micrograph and return the result; see `segment`."""
+    *_, last = segment(micrograph, config or SegmentConfig())
+    if not isinstance(last, Segmented):
+        raise TypeError(f"segment ended with {type(last).__name__}")
+    return last
+
+
+def _fill(
+    maps: np.ndarray,
+    pixels: np.ndarray,
+    ends: tuple[float, float],
+    model: ModelCard,
+    config: SegmentConfig,
+    engine: Engine,
+) -> Any:
+    """Fill the maps tile by tile; where memory runs out, with fewer and smaller tiles, at last on the CPU."""
+    grid = Grid(config.tile_px, config.overlap_px, model.multiple, config.batch_size)
+
+    def read(rows: slice, columns: slice) -> np.ndarray:
+        return rescale(pixels[rows, columns], *ends, model.normalise.clip)
+
+    while True:
+        try:
+            for done, total in iterate_maps(engine.predict, read, maps, grid):
+                yield TileDone(done, total)
+            return engine
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            cause = error
+        # outside of the handler the failed tile's arrays are no longer held by its traceback
+        if grid.batch > 1:
+            grid = replace(grid, batch=grid.batch // 2)
+            yield Notice(f"Memory ran out: going on with {grid.batch} tiles at a time")
+        elif grid.tile > SMALLEST_TILE:
+            smaller = max(SMALLEST_TILE, min(grid.tile, max(maps.shape[1:])) // 2)
+            grid = replace(grid, tile=smaller)
+            yield Notice(f"Memory ran out: going on with tiles of {smaller} px")
+        elif engine.device != "cpu":
+            yield Notice(f"Memory of the {engine.device} device ran out: going on on the CPU")
+            engine = build_engine(model, config.model_copy(update={"device": "cpu"}))
+            grid = Grid(config.tile_px, config.overlap_px, model.multiple, 1)
+        else:
+            raise NucleisegError(
+                "There is not enough memory",
+                f"for a micrograph of {maps.shape[1]}×{maps.shape[2]} px",
+                "Close other programs or crop the micrograph",
+            ) from cause
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text
+
+
+def _too_large(micrograph: Micrograph) -> NucleisegError:
+    return NucleisegError(
+        "There is not enough memory",
+        "{} has {}×{} px".format(micrograph.name, *micrograph.shape),
+        "Close other programs or crop the micrograph",
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {"napari-nucleiseg": __version__, "python": platform.python_version()}
+    for package in ("numpy", "scipy", "scikit-image", "torch", "openvino"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

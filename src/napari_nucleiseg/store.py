@@ -1,0 +1,243 @@
+"""Trained models on this computer: the bundled ones, the user's own, and any model file.
+
+A model is two files side by side: ``NAME.safetensors`` (weights) and ``NAME.yaml`` (its card:
+what it is for, how to build it, what it was trained on and how well it does).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+import yaml
+
+from .errors import ModelError
+from .intensity import NormaliseConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+BUNDLED = Path(__file__).parent / "weights"
+FOLDER_VARIABLE = "NUCLEISEG_MODELS"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A trained model: where it lies and what its card says.
+
+    Attributes
+    ----------
+    name : str
+        What to choose it by.
+    path : Path
+        The weights, a ``.safetensors`` file.
+    card : mapping
+        The whole card.
+    """
+
+    name: str
+    path: Path
+    card: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        """One line for a menu."""
+        return str(self.card.get("title") or self.name)
+
+    @property
+    def architecture(self) -> str:
+        """Name of the architecture in ``models/``."""
+        return str(self.card["architecture"])
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the weights as the card states it."""
+        return str(self.card["sha256"])
+
+    @property
+    def map_names(self) -> tuple[str, ...]:
+        """Names of the maps the network gives."""
+        return tuple(self.card["maps"])
+
+    @property
+    def multiple(self) -> int:
+        """Sides of what the network gets are multiples of this (px)."""
+        return int(self.card["multiple"])
+
+    @cached_property
+    def normalise(self) -> NormaliseConfig:
+        """How the model wants intensities."""
+        config: NormaliseConfig = NormaliseConfig.parse(self.card["normalise"], source=self.name)
+        return config
+
+    @property
+    def typical_diameter_px(self) -> float | None:
+        """Median diameter of the nuclei it was trained on, where the card states it (px)."""
+        value = self.card.get("data", {}).get("median_diameter_px")
+        return None if value is None else float(value)
+
+
+def user_folder() -> Path:
+    """Folder of the user's own models; the environment variable NUCLEISEG_MODELS moves it."""
+    moved = os.environ.get(FOLDER_VARIABLE)
+    return Path(moved) if moved else platformdirs.user_data_path("napari-nucleiseg") / "models"
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read the card beside a weights file.
+
+    Raises
+    ------
+    ModelError
+        If weights or card are missing or the card does not say how to build the network.
+    """
+    beside = path.with_suffix(".yaml")
+    if not path.is_file():
+        raise ModelError("There is no such model file", str(path), "Check the path")
+    if not beside.is_file():
+        raise ModelError(
+            "The model's card is missing", str(beside), f"Put it in the same folder as {path.name}"
+        )
+    try:
+        card = yaml.safe_load(beside.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ModelError("The model's card cannot be read", f"{beside} ({error})") from error
+    needed = ("architecture", "sha256", "normalise", "maps", "multiple")
+    missing = [key for key in needed if not isinstance(card, dict) or key not in card]
+    if missing:
+        raise ModelError("The model's card is incomplete", f"{beside} lacks {', '.join(missing)}")
+    return ModelCard(str(card.get("name", path.stem)), path, card)
+
+
+def list_models() -> list[ModelCard]:
+    """All models that can be chosen by name: bundled ones first, then the user's own."""
+    found: dict[str, ModelCard] = {}
+    for folder in (BUNDLED, user_folder()):
+        if not folder.is_dir():
+            continue
+        for path in sorted(folder.glob("*.safetensors")):
+            if path.with_suffix(".yaml").is_file():
+                model = read_card(path)
+                found.setdefault(model.name, model)
+    return list(found.values())
+
+
+def find_model(name: str | Path) -> ModelCard:
+    """Find a model by its name or by the path of its weights.
+
+    Raises
+    ------
+    ModelError
+        If there is none; the message lists the known ones and says where to put a file.
+    """
+    text = str(name)
+    if text.endswith(".safetensors"):
+        return read_card(Path(text).expanduser())
+    models = list_models()
+    for model in models:
+        if model.name == text:
+            return model
+    known = ", ".join(m.name for m in models) or "none"
+    raise ModelError(
+        "There is no such model",
+        repr(text),
+        f"Known: {known}. To add one, put {Path(text).name}.safetensors and "
+        f"{Path(text).name}.yaml into {user_folder()}",
+    )
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_hash(model: ModelCard) -> None:
+    """Compare the weights with the hash in the card.
+
+    Raises
+    ------
+    ModelError
+        If they differ: the file is damaged or not the one the card describes.
+    """
+    if file_hash(model.path) != model.sha256:
+        raise ModelError(
+            "The weights are damaged or belong to another card",
+            str(model.path),
+            "Copy the model again, both the .safetensors and the .yaml file",
+        )
+
+
+def load_network(model: ModelCard) -> nn.Module:
+    """Build a model's network with its weights, in float32, ready to predict.
+
+    Raises
+    ------
+    ModelError
+        If the weights are damaged or do not fit the architecture.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from .models import MODELS
+
+    check_hash(model)
+    module = MODELS.module(model.architecture)
+    options = module.Options.parse(
+        model.card.get("architecture_options") or {}, source=f"card of {model.name}"
+    )
+    network: nn.Module = module.build(options)
+    try:
+        weights = load_file(model.path)
+        network.load_state_dict(_as_float(weights))
+    except (RuntimeError, SafetensorError, OSError) as error:
+        raise ModelError(
+            "The weights do not fit the architecture",
+            f"{model.path} ({str(error).splitlines()[0]})",
+            "Use the card that came with them",
+        ) from error
+    return network.eval()
+
+
+def _as_float(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+
+
+def save_model(path: Path, weights: Mapping[str, Tensor], card: Mapping[str, Any]) -> ModelCard:
+    """Write weights as float16 safetensors and the card beside them, each as a whole.
+
+    One-dimensional parameters (normalisation, biases) keep float32: they are small, and variances
+    can leave the range of float16.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.safetensors``.
+    weights : mapping of Tensor
+    card : mapping
+        Its hash is filled in.
+    """
+    import torch
+    from safetensors.torch import save
+
+    from .files import write_whole
+
+    packed = {
+        k: (v.half() if v.dtype == torch.float32 and v.ndim > 1 else v).contiguous().cpu()
+        for k, v in weights.items()
+    }
+    content = save(packed)
+    complete = {**card, "sha256": hashlib.sha256(content).hexdigest()}
+    text = yaml.safe_dump(complete, sort_keys=False, allow_unicode=True, width=96)
+    write_whole(path, lambda file: file.write(content) and None)
+    write_whole(path.with_suffix(".yaml"), lambda file: file.write(text.encode()) and None)
+    return read_card(path)
