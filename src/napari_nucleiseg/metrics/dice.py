@@ -6,6 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ._matching import Overlaps
+
+
+def score(overlaps: Overlaps) -> float:
+    """Twice the shared foreground over the sum of both; 1 where neither has any."""
+    total = int(overlaps.true_areas.sum()) + int(overlaps.found_areas.sum())
+    return 2 * int(overlaps.shared.sum()) / total if total else 1.0
+
 
 def dice(truth: np.ndarray, prediction: np.ndarray) -> float:
     """Twice the shared foreground over the sum of both; 1 where neither has any.
@@ -15,9 +23,7 @@ def dice(truth: np.ndarray, prediction: np.ndarray) -> float:
     truth, prediction : (H, W) integer ndarray
         Label images; everything above 0 is foreground.
     """
-    true, found = truth > 0, prediction > 0
-    total = int(true.sum()) + int(found.sum())
-    return 2 * int((true & found).sum()) / total if total else 1.0
+    return score(Overlaps.between(truth, prediction))
 
 
 def build() -> Callable[[np.ndarray, np.ndarray], float]:
