@@ -1,0 +1,230 @@
+"""A Python process beside this one, for work that would make a window stutter.
+
+Importing torch holds the interpreter for a quarter of a second at a stretch, also when a thread
+does it, and some steps of a segmentation hold it for as long on large micrographs. A generator of
+events can run over there instead: `Child.run` gives its events one by one, as if it ran here, and
+closing that closes the generator over there, so that its ``finally`` runs.
+
+Parent and child take turns: the child computes the next event only when it is asked for, so it is
+never more than one step ahead of a cancel.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import IO, Any
+
+import numpy as np
+
+from .errors import NucleisegError
+from .events import Event
+
+
+class ChildError(Exception):
+    """The traceback of an error in the child, as text; the cause of the error raised here."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def _send(pipe: IO[bytes], message: Any) -> None:
+    """Write one message; arrays go beside the pickle, uncopied and with the interpreter free."""
+    buffers: list[pickle.PickleBuffer] = []
+    head = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
+    parts: list[Any] = [head, *(buffer.raw() for buffer in buffers)]
+    pipe.write(struct.pack(f"<{len(parts) + 1}Q", len(parts), *map(len, parts)))
+    for part in parts:
+        pipe.write(part)
+    pipe.flush()
+
+
+def _read(pipe: IO[bytes], size: int) -> np.ndarray:
+    """Read exactly ``size`` bytes into memory that nobody zeroes first."""
+    content = np.empty(size, np.uint8)
+    view, at = memoryview(content.data), 0
+    while at < size:
+        count = pipe.readinto(view[at:])  # type: ignore[attr-defined]
+        if not count:
+            raise EOFError
+        at += count
+    return content
+
+
+def _receive(pipe: IO[bytes]) -> Any:
+    """Read one message; EOFError where the other side is gone."""
+    (count,) = struct.unpack("<Q", _read(pipe, 8).tobytes())
+    sizes = struct.unpack(f"<{count}Q", _read(pipe, 8 * count).tobytes())
+    head, *buffers = [_read(pipe, size) for size in sizes]
+    return pickle.loads(head.tobytes(), buffers=buffers)
+
+
+def serve() -> None:
+    """Run generators for the parent until it closes the pipe: what the child process does."""
+    source = os.fdopen(os.dup(0), "rb")
+    sink = os.fdopen(os.dup(1), "wb")
+    # whatever a library prints must not end up between the messages
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    # Ctrl-C in the terminal that started napari is the parent's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        while True:
+            function, args = _receive(source)
+            _send(sink, _run(source, sink, function(*args)))
+            del function, args
+    except (EOFError, BrokenPipeError):
+        return  # the parent is gone
+
+
+def _run(
+    source: IO[bytes], sink: IO[bytes], events: Generator[Event, None, None]
+) -> tuple[str, Any]:
+    """Send the events, each when asked for; give the last message, ``end`` or ``error``."""
+    try:
+        with closing(events):
+            for event in events:
+                _send(sink, ("event", event))
+                if _receive(source) == "close":
+                    break
+    except (EOFError, BrokenPipeError):
+        raise
+    except Exception as error:
+        text = traceback.format_exc()
+        if isinstance(error, NucleisegError):
+            return "error", (error, text)
+        # its class may need what only this process has imported
+        return "error", (NucleisegError(f"{type(error).__name__}: {error}"), text)
+    return "end", None
+
+
+class Child:
+    """One child process; it starts with the first work and stays for the next, all imports done."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._complaints: IO[bytes] | None = None
+        self._turn = threading.Lock()
+        self._closed = False
+
+    def run(self, function: Callable[..., Iterator[Event]], *args: Any) -> Iterator[Event]:
+        """Run a generator of events over there.
+
+        Parameters
+        ----------
+        function : callable
+            A function at the top of a module; gives an iterator of events.
+        *args
+            Its arguments; they are pickled.
+
+        Yields
+        ------
+        Event
+            The events of the function, as it gives them.
+
+        Raises
+        ------
+        NucleisegError
+            What the function raised (its traceback is the cause), or that the process died.
+        """
+        with self._turn:
+            source, sink = self._pipes()
+            at_rest = True
+            try:
+                _send(sink, (function, args))
+                at_rest = False
+                while True:
+                    kind, value = _receive(source)
+                    at_rest = kind != "event"
+                    if kind == "error":
+                        raise value[0] from ChildError(value[1])
+                    if kind == "end":
+                        return
+                    yield value
+                    _send(sink, "next")
+            except (EOFError, OSError, ValueError) as error:
+                at_rest = True
+                raise self._death() from error
+            finally:
+                if not at_rest:
+                    self._close_generator(source, sink)
+
+    def close(self) -> None:
+        """End the process, whatever it does; there is no other work for it after that."""
+        self._closed = True
+        if self._process is not None:
+            self._process.kill()
+
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        if self._process is None or self._process.poll() is not None:
+            if self._closed:
+                raise NucleisegError("The window was closed")
+            self._release()
+            # the parent's search path as it is now; the current folder is not on it by accident
+            code = (
+                f"import sys; sys.path[:] = {sys.path!r}; "
+                "from napari_nucleiseg.child import serve; serve()"
+            )
+            self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._complaints,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+        if self._process.stdin is None or self._process.stdout is None:
+            raise NucleisegError("The working process has no pipes")
+        return self._process.stdout, self._process.stdin
+
+    @staticmethod
+    def _close_generator(source: IO[bytes], sink: IO[bytes]) -> None:
+        """Let the generator over there run its ``finally``, and take the answer off the pipe."""
+        try:
+            _send(sink, "close")
+            _receive(source)
+        except (EOFError, OSError, ValueError):
+            pass  # the process is gone: there is nothing left to close
+
+    def _death(self) -> NucleisegError:
+        """Say how the process ended, with the last it wrote."""
+        process, complaints = self._process, self._complaints
+        code = process.wait() if process is not None else None
+        last = ""
+        if complaints is not None:
+            complaints.seek(0)
+            lines = complaints.read().decode(errors="replace").strip().splitlines()
+            last = f": {lines[-1]}" if lines else ""
+        self._release()
+        return NucleisegError(
+            "The working process ended by itself",
+            f"exit code {code}{last}",
+            "Often memory ran out: close other programs or choose smaller tiles, and try again",
+        )
+
+    def _release(self) -> None:
+        """Close what belongs to a process that has ended."""
+        if self._process is not None:
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    try:
+                        pipe.close()
+                    except OSError:
+                        continue  # bytes that the dead process never took
+            self._process.wait()
+        if self._complaints is not None:
+            self._complaints.close()
+        self._process = self._complaints = None
+
+    def __del__(self) -> None:
+        self.close()
+        self._release()

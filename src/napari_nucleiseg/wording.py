@@ -1,0 +1,101 @@
+"""Sentences for people: counts, sizes, durations, what is left to do, the equal command."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from .config import SegmentConfig
+from .events import Segmented, TileDone
+
+DEVICES = {"cpu": "CPU", "cuda": "NVIDIA GPU", "mps": "Apple GPU", "auto": "auto"}
+
+
+def number(value: float) -> str:
+    """Two significant digits, whole numbers from 10 on: 0.62, 6.8, 21, 312."""
+    return f"{value:.0f}" if abs(value) >= 9.95 else f"{value:#.2g}"
+
+
+def duration(seconds: float) -> str:
+    """How long something takes or took: "0.4 s", "12 s", "about 2 min", "about 1.5 h"."""
+    if seconds < 1:
+        return f"{max(seconds, 0.0):.1f} s"
+    if seconds < 99.5:
+        return f"{number(seconds)} s"
+    if seconds < 5400:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {number(seconds / 3600)} h"
+
+
+def nuclei(count: int) -> str:
+    """Count in words: "no nuclei", "1 nucleus", "312 nuclei"."""
+    return "1 nucleus" if count == 1 else f"{count or 'no'} nuclei"
+
+
+def device_name(device: str) -> str:
+    """Name of a device as people know it."""
+    return DEVICES.get(device.split(":")[0], device)
+
+
+def progress(event: TileDone, seconds: float) -> str:
+    """Say what is done, and what is left from the first tenth on.
+
+    Parameters
+    ----------
+    event : TileDone
+    seconds : float
+        Time the tiles done so far took.
+    """
+    text = f"tile {event.done} of {event.total}"
+    if event.done < event.total and event.done * 10 >= event.total:
+        left = seconds * (event.total - event.done) / event.done
+        # whole seconds: a tenth that jumps about tells nothing
+        text += f" · {duration(max(1, round(left)) if left < 99 else left)} left"
+        text = text.replace(".0 s left", " s left")
+    return text
+
+
+def result(event: Segmented, pixel_size_um: tuple[float, float] | None) -> str:
+    """One line about a result: count, median diameter, time and device.
+
+    Parameters
+    ----------
+    event : Segmented
+    pixel_size_um : (float, float) or None
+        Height and width of a pixel in µm, where known.
+    """
+    parts = [nuclei(event.count)]
+    if event.count:
+        size = f"median {number(event.median_diameter_px)} px"
+        if pixel_size_um is not None:
+            micrometres = event.median_diameter_px * (pixel_size_um[0] * pixel_size_um[1]) ** 0.5
+            size += f" ({number(micrometres)} µm)"
+        parts.append(size)
+    device = str(event.manifest.get("device", "none"))
+    where = "" if device == "none" else f" on {device_name(device)}"
+    parts.append(f"{duration(event.seconds)}{where}")
+    return " · ".join(parts)
+
+
+def scores(dice: float, iou: float, ap50: float, true_count: int) -> str:
+    """One line about how well a result matches the truth."""
+    against = "1 true nucleus" if true_count == 1 else f"{true_count} true nuclei"
+    return f"Dice {dice:.2f} · IoU {iou:.2f} · AP@0.5 {ap50:.2f} ({against})"
+
+
+def command(path: Path | None, config: SegmentConfig) -> str:
+    """Give the command line that does the same in a shell.
+
+    Parameters
+    ----------
+    path : Path or None
+        The micrograph's file; None leaves a place to fill in.
+    config : SegmentConfig
+        Only settings that differ from the defaults are written.
+    """
+    words = ["nucleiseg", "segment", "IMAGE" if path is None else str(path), "--out", "nuclei"]
+    for name, value in config.model_dump(exclude_defaults=True).items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
