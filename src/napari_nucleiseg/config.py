@@ -34,7 +34,9 @@ class Config(BaseModel):
             name = ".".join(str(part) for part in first["loc"]) or source
             if first["type"] == "extra_forbidden":
                 known = ", ".join(cls.model_fields)
-                raise SettingError(f"Unknown setting in {source}", name, f"Known: {known}") from None
+                raise SettingError(
+                    f"Unknown setting in {source}", name, f"Known: {known}"
+                ) from None
             raise SettingError(
                 f"Setting out of range in {source}",
                 f"{name} = {first['input']!r}",
@@ -48,7 +50,9 @@ class Config(BaseModel):
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise SettingError(
-                "The settings file cannot be read", f"{path} ({error})", "Check the path and the YAML"
+                "The settings file cannot be read",
+                f"{path} ({error})",
+                "Check the path and the YAML",
             ) from error
         if not isinstance(values, dict):
             raise SettingError("The settings file holds no settings", str(path))
@@ -56,7 +60,7 @@ class Config(BaseModel):
 
 
 class SegmentConfig(Config):
-    """How to segment a micrograph. Its defaults are the only ones: GUI, library and shell share them."""
+    """How to segment a micrograph; GUI, library and shell share its defaults."""
 
     model: str = Field(
         "nuclei", description="name of an installed model, or path of a .safetensors file"
@@ -80,7 +84,9 @@ class SegmentConfig(Config):
     min_area_px: int = Field(12, ge=0, description="smaller pieces are removed (px)")
     tile_px: int = Field(1024, ge=64, le=8192, description="side of a tile (px)")
     overlap_px: int = Field(128, ge=16, le=1024, description="pixels shared by neighbouring tiles")
-    batch_size: int = Field(1, ge=1, le=64, description="tiles that go through the network together")
+    batch_size: int = Field(
+        1, ge=1, le=64, description="tiles that go through the network together"
+    )
 
 
 class AugmentConfig(Config):
@@ -130,7 +136,10 @@ class TrainConfig(Config):
     gradient_norm: float = Field(5.0, gt=0, description="longer gradients are shortened to this")
     ema_decay: float = Field(0.999, ge=0, lt=1, description="memory of the averaged weights")
     held_out: float = Field(
-        0.05, ge=0, lt=1, description="share of the training micrographs kept to choose the best epoch"
+        0.05,
+        ge=0,
+        lt=1,
+        description="share of the training micrographs kept to choose the best epoch",
     )
     validate_every: int = Field(5, ge=1, description="epochs between two scores on held-out data")
     augment: AugmentConfig = Field(AugmentConfig(), description="variation of the patches")

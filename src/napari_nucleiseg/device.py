@@ -44,5 +44,5 @@ def has_fast_bfloat16(kind: str) -> bool:
     import torch
 
     if kind == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return kind == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

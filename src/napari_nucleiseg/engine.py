@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
+import warnings
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -71,6 +73,25 @@ def _has_gpu_build() -> bool:
 
 
 def build_engine(model: ModelCard, config: SegmentConfig) -> Engine:
+    """Get a model ready to run, or take the one got ready before; see `_build`."""
+    if not model.path.is_file():
+        raise ModelError("The model file is gone", str(model.path), "Put it back")
+    changed = model.path.stat().st_mtime_ns
+    key = (model.path, model.sha256, changed, config.device, config.engine)
+    with _lock:
+        if key not in _ready:
+            engine = _build(model, config)
+            while len(_ready) >= 2:
+                _ready.pop(next(iter(_ready)))
+            _ready[key] = engine
+        return _ready[key]
+
+
+_ready: dict[tuple[object, ...], Engine] = {}
+_lock = threading.Lock()
+
+
+def _build(model: ModelCard, config: SegmentConfig) -> Engine:
     """Choose where and by what a model runs, and get it ready.
 
     Parameters
@@ -102,7 +123,7 @@ def build_engine(model: ModelCard, config: SegmentConfig) -> Engine:
             return Engine(_openvino(model), "cpu", f"OpenVINO {_version('openvino')}", reason)
         except ModelError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever fails in OpenVINO, PyTorch can do it
+        except Exception as error:
             if config.engine == "openvino":
                 raise ModelError(
                     "OpenVINO cannot run the model",
@@ -152,8 +173,13 @@ def _openvino(model: ModelCard) -> Predict:
     # some CPUs would round to bfloat16 by themselves, and then differ from other computers
     compiled = core.compile_model(source, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
+    # one request serves one thread at a time
+    requests = threading.local()
+
     def predict(tiles: np.ndarray) -> np.ndarray:
-        maps: np.ndarray = compiled(tiles)[0].copy()
+        if not hasattr(requests, "own"):
+            requests.own = compiled.create_infer_request()
+        maps: np.ndarray = next(iter(requests.own.infer(tiles).values()))
         return maps
 
     return predict
@@ -167,7 +193,10 @@ def _convert(model: ModelCard, kept: Path) -> Any:
     network: Any = load_network(model)
     side = max(64, 2 * model.multiple)
     example = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        # OpenVINO still traces with torch.jit, of which torch warns
+        warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
+        warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
         converted = openvino.convert_model(network, example_input=example)
         expected = network(example).numpy()
     compiled = openvino.Core().compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

@@ -33,7 +33,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
             dir=path.parent, prefix=".part-", suffix=path.suffix, delete=False
         ) as file:
             name = file.name
-            write(file)  # type: ignore[arg-type]
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         umask = os.umask(0)

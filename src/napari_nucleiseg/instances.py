@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from pydantic import Field
 from scipy import ndimage
 from skimage.segmentation import watershed
 
 from .config import Config
-
 
 BAND_PIXELS = 1 << 24
 
@@ -24,23 +25,41 @@ class DecodeConfig(Config):
     min_seed_px: int = Field(4, ge=1, description="smaller seeds are no nucleus of their own (px)")
 
 
-def renumber(labels: np.ndarray) -> tuple[np.ndarray, int]:
+def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Rows of an image in portions that keep temporary arrays small."""
+    height = max(1, BAND_PIXELS // shape[1])
+    for start in range(0, shape[0], height):
+        yield slice(start, min(start + height, shape[0]))
+
+
+def label_sizes(labels: np.ndarray) -> np.ndarray:
+    """Pixels of each label of an (H, W) non-negative label image, 0 first."""
+    sizes = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
+    for rows in _bands(labels.shape):
+        sizes += np.bincount(labels[rows].ravel(), minlength=len(sizes))
+    return sizes
+
+
+def renumber(labels: np.ndarray, min_area_px: int = 1) -> np.ndarray:
     """Number the nuclei 1..N without gaps, in the order of their old numbers.
 
     Parameters
     ----------
     labels : (H, W) non-negative integer ndarray
+    min_area_px : int
+        Smaller nuclei become background.
 
     Returns
     -------
-    (H, W) int32 ndarray, int
-        The label image and N.
+    (H, W) int32 ndarray
     """
-    used = np.zeros(int(labels.max(initial=0)) + 1, bool)
-    used[labels.ravel()] = True
-    used[0] = False
-    table = np.where(used, np.cumsum(used), 0).astype(np.int32)
-    return table[labels], int(used.sum())
+    kept = label_sizes(labels) >= max(min_area_px, 1)
+    kept[0] = False
+    table = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
+    result = np.empty(labels.shape, np.int32)
+    for rows in _bands(labels.shape):
+        np.take(table, labels[rows], out=result[rows])
+    return result
 
 
 def _seeds(distance: np.ndarray, inside: np.ndarray, config: DecodeConfig) -> np.ndarray:
@@ -74,7 +93,8 @@ def _seeds(distance: np.ndarray, inside: np.ndarray, config: DecodeConfig) -> np
     sizes[0] = config.min_seed_px
     if (sizes < config.min_seed_px).any():
         seeds[(sizes < config.min_seed_px)[seeds]] = 0
-    return seeds
+    numbered: np.ndarray = seeds
+    return numbered
 
 
 def maps_to_labels(
@@ -104,15 +124,18 @@ def maps_to_labels(
     boxes = ndimage.find_objects(pieces)
     top = np.array([box[0].start for box in boxes])
     bottom = np.array([box[0].stop for box in boxes])
-    height = max(1, BAND_PIXELS // probability.shape[1])
     added = count
-    for start in range(0, probability.shape[0], height):
-        mine = (top >= start) & (top < start + height)
+    for portion in _bands(probability.shape):
+        start = portion.start
+        mine = (top >= start) & (top < portion.stop)
         if not mine.any():
             continue
         rows = slice(start, int(bottom[mine].max()))
-        chosen = np.concatenate(([False], mine))
-        band = np.where(chosen[pieces[rows]], pieces[rows], 0) if not mine.all() else pieces[rows]
+        band = pieces[rows]
+        if not mine.all():
+            # pieces of earlier bands have got their final numbers, which are above count
+            mine = np.concatenate(([False], mine, [False]))
+            band = np.where(mine[np.minimum(band, count + 1)], band, 0)
         seeds = _seeds(distance[rows], band > 0, config)
         pairs = np.unique(band[seeds > 0].astype(np.int64) << 32 | seeds[seeds > 0])
         several = np.nonzero(np.bincount(pairs >> 32, minlength=count + 1) > 1)[0]
@@ -124,9 +147,4 @@ def maps_to_labels(
             found = watershed(-depth, np.where(mask, seeds[inner], 0), mask=mask)
             pieces[y, x][mask] = found[mask] + added
         added += int(seeds.max())
-    labels = pieces.astype(np.int32, copy=False)
-    small = np.bincount(labels.ravel()) < config.min_area_px
-    small[0] = False
-    if small.any():
-        labels[small[labels]] = 0
-    return renumber(labels)[0]
+    return renumber(pieces, config.min_area_px)

@@ -39,6 +39,8 @@ def _noise(pixels: np.ndarray) -> float:
     rows = pixels[:: max(1, pixels.shape[0] // 256)].astype(np.float32)
     if rows.shape[1] < 2:
         return 0.0
+    rows[~np.isfinite(rows)] = np.nan
+    rows[~np.isfinite(rows)] = np.nan
     differences = np.abs(np.diff(rows, axis=1))
     differences = differences[np.isfinite(differences)]
     if not differences.size:

@@ -116,7 +116,7 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
         for text in engine.notices:
             yield Notice(text)
         yield DeviceChosen(engine.device, engine.name, engine.reason)
-        maps = np.zeros((len(model.map_names), *chosen.shape), np.float16)
+        maps = np.zeros((len(model.map_names), *chosen.shape), np.float32)
         engine = yield from _fill(maps, pixels, (low, high), model, config, engine)
         try:
             labels = maps_to_labels(maps[0], maps[1], decode_config(config))
@@ -165,7 +165,7 @@ def _fill(
     config: SegmentConfig,
     engine: Engine,
 ) -> Any:
-    """Fill the maps tile by tile; where memory runs out, with fewer and smaller tiles, at last on the CPU."""
+    """Fill the maps; if memory runs out, with fewer and smaller tiles, at last on the CPU."""
     grid = Grid(config.tile_px, config.overlap_px, model.multiple, config.batch_size)
 
     def read(rows: slice, columns: slice) -> np.ndarray:

@@ -10,9 +10,9 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import platformdirs
 import yaml
@@ -208,6 +208,10 @@ def load_network(model: ModelCard) -> nn.Module:
     return network.eval()
 
 
+def _write(data: bytes, file: IO[bytes]) -> None:
+    file.write(data)
+
+
 def _as_float(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
 
@@ -238,6 +242,6 @@ def save_model(path: Path, weights: Mapping[str, Tensor], card: Mapping[str, Any
     content = save(packed)
     complete = {**card, "sha256": hashlib.sha256(content).hexdigest()}
     text = yaml.safe_dump(complete, sort_keys=False, allow_unicode=True, width=96)
-    write_whole(path, lambda file: file.write(content) and None)
-    write_whole(path.with_suffix(".yaml"), lambda file: file.write(text.encode()) and None)
+    for place, data in ((path, content), (path.with_suffix(".yaml"), text.encode())):
+        write_whole(place, partial(_write, data))
     return read_card(path)

@@ -68,7 +68,11 @@ def tile_weights(starts: list[int], length: int, tile: int) -> list[np.ndarray]:
         ramp[quarter + inner :] = 1
         weights[i][len(weights[i]) - shared :] *= 1 - ramp
         weights[i + 1][:shared] *= ramp
-    return weights
+    # where more than two tiles meet along the axis, the ramps alone add up to more
+    total = np.zeros(length, np.float32)
+    for start, weight in zip(starts, weights, strict=True):
+        total[start : start + len(weight)] += weight
+    return [w / total[s : s + len(w)] for s, w in zip(starts, weights, strict=True)]
 
 
 def _pad(image: np.ndarray, multiple: int) -> np.ndarray:
@@ -125,8 +129,8 @@ def iterate_maps(
 def predict_maps(
     predict: Predict, image: np.ndarray, count: int, grid: Grid = Grid()
 ) -> np.ndarray:
-    """Maps of a whole (C, H, W) image as (count, H, W) float16; see `iterate_maps`."""
-    maps = np.zeros((count, *image.shape[1:]), np.float16)
+    """Maps of a whole (C, H, W) image as (count, H, W) float32; see `iterate_maps`."""
+    maps = np.zeros((count, *image.shape[1:]), np.float32)
     for _ in iterate_maps(predict, lambda y, x: image[:, y, x], maps, grid):
         pass
     return maps

@@ -38,7 +38,7 @@ def build_model(config: TrainConfig) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model: nn.Module = module.build(options)
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return model.to(memory_format=torch.channels_last)
 
 
 def _build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -102,11 +102,12 @@ def learning_rate(config: TrainConfig, progress: float) -> float:
     if progress < config.warmup:
         return config.learning_rate * max(progress / config.warmup, 0.01)
     rest = min((progress - config.warmup) / (1 - config.warmup), 1.0)
+    factor = 1.0
     if config.schedule == "cosine":
-        return config.learning_rate * max(0.5 * (1 + math.cos(math.pi * rest)), 1e-3)
-    if config.schedule == "polynomial":
-        return config.learning_rate * max((1 - rest) ** 0.9, 1e-3)
-    return config.learning_rate
+        factor = 0.5 * (1 + math.cos(math.pi * rest))
+    elif config.schedule == "polynomial":
+        factor = float((1 - rest) ** 0.9)
+    return config.learning_rate * max(factor, 1e-3)
 
 
 def _average(averaged: nn.Module, model: nn.Module, decay: float, step: int) -> None:
@@ -165,9 +166,7 @@ def hold_out(images: list[TrainingImage], config: TrainConfig) -> tuple[list[Tra
     )
 
 
-def train(
-    data: Path, config: TrainConfig, out: Path, *, resume: bool = True
-) -> Iterator[Event]:
+def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) -> Iterator[Event]:
     """Train a model on a folder of micrographs with label images.
 
     Parameters
@@ -284,7 +283,7 @@ def train(
             state.history.append({**record, **(scores or {})})
             yield save(last)
             unsaved = False
-            if scores and scores["ap"] >= best_score or not held_out:
+            if (scores and scores["ap"] >= best_score) or not held_out:
                 best_score = scores["ap"] if scores else best_score
                 yield save(best)
             yield EpochDone(state.epoch, mean, rate, seconds, min(progress(), 1.0), scores)
@@ -310,7 +309,7 @@ def _fit_batch(
     with torch.autocast(kind, torch.bfloat16, enabled=config.amp and has_fast_bfloat16(kind)):
         loss: Tensor = model.loss(patches, labels)  # type: ignore[operator]
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(model.parameters(), config.gradient_norm)
     optimizer.step()
     return float(loss.detach())

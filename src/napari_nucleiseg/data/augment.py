@@ -137,8 +137,8 @@ def vary_intensity(patch: Tensor, config: AugmentConfig, rng: np.random.Generato
         patch = patch + float(rng.normal(0, config.offset))
     if happens(config.noise):
         sigma = float(rng.uniform(0.01, 0.08))
-        grains = rng.standard_normal((1 if happens(0.7) else 3, size, size), np.float32)
-        grains = torch.from_numpy(grains)
+        shape = (1 if happens(0.7) else 3, size, size)
+        grains = torch.from_numpy(rng.standard_normal(shape, np.float32))
         brightness = patch.clamp(0.02, 1).sqrt() if happens(0.5) else 1.0
         patch = patch + sigma * grains * brightness
     return patch.clamp(0, 1.5).contiguous()

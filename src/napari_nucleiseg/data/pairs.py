@@ -110,9 +110,7 @@ def find_pairs(folder: Path) -> tuple[list[Pair], tuple[str, ...]]:
     return pairs, tuple(notices)
 
 
-def load_pairs(
-    pairs: list[Pair], config: NormaliseConfig
-) -> Iterator[Event | TrainingImage]:
+def load_pairs(pairs: list[Pair], config: NormaliseConfig) -> Iterator[Event | TrainingImage]:
     """Read pairs one by one; unreadable or ill-fitting ones raise, notices are passed on.
 
     Raises
@@ -138,6 +136,4 @@ def load_pairs(
         pixels = micrograph.pixels
         is_grey = not micrograph.is_colour
         image = normalise(pixels, config)
-        yield TrainingImage(
-            (image[:1] if is_grey else image).astype(np.float16), labels, pair.name
-        )
+        yield TrainingImage((image[:1] if is_grey else image).astype(np.float16), labels, pair.name)

@@ -8,6 +8,8 @@ nucleus), and, in training only, where the nucleus' centre lies.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from pydantic import Field
@@ -45,6 +47,7 @@ class ResidualBlock(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) to (B, outputs, H/stride, W/stride)."""
         inner = F.relu(self.norm1(self.first(x)), inplace=True)
         return F.relu(self.norm2(self.second(inner)) + self.shortcut(x), inplace=True)
 
@@ -74,12 +77,9 @@ class NucleiUNet(nn.Module):
         )
         self.enter = ResidualBlock(widths[0], widths[0])
         self.down = nn.ModuleList(
-            nn.Sequential(ResidualBlock(a, b, 2), ResidualBlock(b, b))
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            nn.Sequential(ResidualBlock(a, b, 2), ResidualBlock(b, b)) for a, b in pairwise(widths)
         )
-        self.lateral = nn.ModuleList(
-            nn.Conv2d(b, a, 1, bias=False) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.lateral = nn.ModuleList(nn.Conv2d(b, a, 1, bias=False) for a, b in pairwise(widths))
         self.up = nn.ModuleList(ResidualBlock(a, a) for a in widths[:-1])
         self.head = nn.Conv2d(widths[0], 2 * 4, 3, 1, 1)
         self.offset_head = nn.Conv2d(widths[0], 2 * 4, 3, 1, 1)
@@ -87,7 +87,7 @@ class NucleiUNet(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, widths[0], H/2, W/2)."""
-        x = self.enter(self.stem(images))
+        x: Tensor = self.enter(self.stem(images))
         skips = []
         for down in self.down:
             skips.append(x)
@@ -98,14 +98,14 @@ class NucleiUNet(nn.Module):
         return x
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maps of (B, 3, H, W) normalised images: (B, 2, H, W), probability and distance in 0..1."""
+        """(B, 3, H, W) normalised images to (B, 2, H, W) probability and distance, 0..1."""
         maps = F.pixel_shuffle(self.head(self.features(images)), 2)
         return torch.cat((maps[:, :1].sigmoid(), maps[:, 1:].clamp(0, 1)), 1)
 
     def predict(self, tiles: Tensor) -> Tensor:
         """Maps of a batch of tiles without gradients; see `forward`."""
         with torch.inference_mode():
-            return self(tiles)
+            return self.forward(tiles)
 
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy and Dice of the foreground, smooth L1 of distance and centre offsets.
@@ -133,14 +133,18 @@ class NucleiUNet(nn.Module):
         logit, depth = maps[:, :1], maps[:, 1:]
 
         pixels = counted.sum().clamp(min=1)
-        entropy = F.binary_cross_entropy_with_logits(logit, inside, counted, reduction="sum") / pixels
+        entropy = (
+            F.binary_cross_entropy_with_logits(logit, inside, counted, reduction="sum") / pixels
+        )
         probability = logit.sigmoid() * counted
         overlap = (probability * inside).sum((1, 2, 3))
         dice = 1 - (2 * overlap + 10) / (probability.sum((1, 2, 3)) + inside.sum((1, 2, 3)) + 10)
         # half of the weight of the distance lies on the nuclei however few they are
         weight = counted * (0.5 / pixels + 0.5 * inside / inside.sum().clamp(min=1))
         deep = (F.smooth_l1_loss(depth, distance, reduction="none", beta=0.1) * weight).sum()
-        towards = F.smooth_l1_loss(found, offsets, reduction="none", beta=0.25).mean(1, keepdim=True)
+        towards = F.smooth_l1_loss(found, offsets, reduction="none", beta=0.25).mean(
+            1, keepdim=True
+        )
         centre = (towards * inside).sum() / inside.sum().clamp(min=1)
         return (
             entropy

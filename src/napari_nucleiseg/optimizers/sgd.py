@@ -18,7 +18,10 @@ class Options(Config):
 
 
 def build(
-    params: Iterable[torch.nn.Parameter], learning_rate: float, weight_decay: float, options: Options
+    params: Iterable[torch.nn.Parameter],
+    learning_rate: float,
+    weight_decay: float,
+    options: Options,
 ) -> torch.optim.Optimizer:
     """Build the optimizer for the parameters."""
     return torch.optim.SGD(

@@ -1,0 +1,42 @@
+# make run   set up and open napari with a segmented sample (without a display: on the command line)
+# make test  set up and run the whole test suite, headless
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test test-gpu lint screenshots clean system-packages
+
+run: $(VENV)/.run
+	$(BIN)/python -m napari_nucleiseg.gui.start || $(BIN)/nucleiseg demo --out nucleiseg-output
+
+test: $(VENV)/.dev system-packages
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-gpu: $(VENV)/.dev
+	$(BIN)/python -m pytest -m gpu $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/npe2 validate --imports napari-nucleiseg
+
+screenshots: $(VENV)/.dev system-packages
+	$(BIN)/python docs/screenshots.py
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e ".[all]"
+	touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	touch $@ $(VENV)/.run
+
+system-packages:
+	@sh .ci/system-packages
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from napari_nucleiseg import instances
+from napari_nucleiseg.instances import DecodeConfig, maps_to_labels, renumber
+from napari_nucleiseg.metrics.average_precision import average_precision
+from napari_nucleiseg.targets import distance_and_offsets
+
+LABELS = hnp.arrays(
+    np.int64, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 40)
+)
+
+
+def perfect_maps(labels):
+    distance, _ = distance_and_offsets(labels[None])
+    return (labels > 0).astype(np.float32), distance[0, 0]
+
+
+@given(LABELS)
+def test_renumbering_keeps_the_partition_and_the_order(labels):
+    result = renumber(labels)
+    old = np.unique(labels[labels > 0])
+    assert result.dtype == np.int32
+    assert np.array_equal(result > 0, labels > 0)
+    for new, number in enumerate(old, 1):
+        assert np.array_equal(result == new, labels == number)
+
+
+@given(LABELS, st.integers(0, 5))
+def test_renumbering_drops_exactly_the_small(labels, least):
+    numbers, sizes = np.unique(labels[labels > 0], return_counts=True)
+    kept = numbers[sizes >= max(least, 1)]
+    assert np.array_equal(renumber(labels, least) > 0, np.isin(labels, kept))
+
+
+@pytest.mark.parametrize("sample", ["fluorescence", "stained", "brightfield"])
+def test_perfect_maps_give_the_nuclei_back(sample, request):
+    _, truth = request.getfixturevalue(sample)
+    found = maps_to_labels(*perfect_maps(truth), DecodeConfig())
+    assert average_precision(truth, found, [0.7])[0] > 0.85
+
+
+@pytest.mark.parametrize("rows", [1, 7, 64])
+def test_bands_do_not_change_the_result(stained, monkeypatch, rows):
+    _, truth = stained
+    maps = perfect_maps(truth)
+    whole = maps_to_labels(*maps, DecodeConfig())
+    monkeypatch.setattr(instances, "BAND_PIXELS", rows * truth.shape[1])
+    banded = maps_to_labels(*maps, DecodeConfig())
+    assert banded.max() == whole.max()
+    assert average_precision(whole, banded, [1.0])[0] == 1
+
+
+def test_two_touching_discs_are_two_nuclei():
+    y, x = np.mgrid[:40, :60]
+    truth = np.where((y - 20) ** 2 + (x - 20) ** 2 < 120, 1, 0)
+    truth = np.where((truth == 0) & ((y - 20) ** 2 + (x - 40) ** 2 < 120), 2, truth)
+    found = maps_to_labels(*perfect_maps(truth.astype(np.int32)), DecodeConfig())
+    assert average_precision(truth, found, [0.9])[0] == 1
+
+
+@settings(deadline=None)
+@given(hnp.arrays(np.float32, (2, 17, 23), elements=st.floats(0, 1, width=32)))
+def test_any_maps_give_a_label_image_inside_the_foreground(maps):
+    config = DecodeConfig(min_area_px=0)
+    found = maps_to_labels(maps[0], maps[1], config)
+    assert np.array_equal(found > 0, maps[0] > config.probability)
+    assert np.array_equal(np.unique(found[found > 0]), np.arange(1, found.max() + 1))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (3, 2000)])
+def test_thin_and_empty_images(shape):
+    nothing = np.zeros(shape, np.float16)
+    assert not maps_to_labels(nothing, nothing, DecodeConfig()).any()
+    full = np.ones(shape, np.float16)
+    assert maps_to_labels(full, full, DecodeConfig(min_area_px=1)).max() == 1
