@@ -1,14 +1,69 @@
-"""Reading micrographs and label images, writing label images."""
+"""Reading micrographs and label images, writing label images.
+
+One file per format. A format's module has
+
+- ``NAME``, for messages; ``SUFFIXES``, in lower case; ``MAGIC``, the bytes its files begin with;
+- ``read(path, *, numbers=False) -> Micrograph``; with ``numbers`` the stored numbers are wanted, as in
+  a label image: palette entries are not looked up and greys not inverted;
+- ``write(file, path, labels, pixel_size_um)``, if it can hold label images.
+
+Heavy libraries are imported inside these functions, so that the names of formats cost nothing.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
+from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import Image
 
+from ..channels import propose_channel
+from ..errors import FileError, ShapeError
+from ..files import write_whole
 from ..micrograph import Micrograph
+from ..registry import Registry
+from ._label_numbers import to_labels, whole_numbers
+
+__all__ = [
+    "FORMATS",
+    "SUFFIXES",
+    "Labels",
+    "propose_channel",
+    "read_labels",
+    "read_micrograph",
+    "write_labels",
+]
+
+Colour = Literal["auto", "colour", "channels"]
+
+FORMATS = Registry("napari_nucleiseg.io", "file format")
+
+
+def _formats() -> Iterator[ModuleType]:
+    return (FORMATS.module(name) for name in FORMATS.names())
+
+
+SUFFIXES: tuple[str, ...] = tuple(s for module in _formats() for s in module.SUFFIXES)
+"""Endings of the files that can be read, in lower case."""
+
+# what people try to open and get a clear answer for: (first bytes or suffixes, what it is)
+_NOT_YET = (
+    ((b"ZISRAWFILE", ".czi"), "a Zeiss CZI file"),
+    ((b"\xda\xce\xbe\n", ".nd2"), "a Nikon ND2 file"),
+    ((b"p\0\0\0", ".lif"), "a Leica LIF file"),
+    ((b"\x89HDF\r\n", ".ims", ".h5", ".hdf5"), "an HDF5 or Imaris file"),
+    ((b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51", ".jp2"), "a JPEG 2000 file"),
+    ((b"GIF8",), "a GIF picture"),
+    ((b"RIFF", ".webp"), "a WebP picture"),
+    ((".oib", ".oif", ".vsi"), "an Olympus file"),
+    ((".zarr",), "an OME-Zarr"),
+    ((b"PK\x03\x04", ".zip"), "a ZIP archive"),
+    ((b"%PDF",), "a PDF document"),
+)
 
 
 class Labels(NamedTuple):
@@ -26,12 +81,242 @@ class Labels(NamedTuple):
     notices: tuple[str, ...]
 
 
-def read_micrograph(path: Path) -> Micrograph:
-    pixels = np.asarray(Image.open(path))
-    return Micrograph(
-        pixels, "YXS" if pixels.ndim == 3 else "YX", name=Path(path).stem, path=Path(path)
+def _not_yet(path: Path, head: bytes = b"") -> FileError | None:
+    """The error for a kind of file that is known and not read yet."""
+    for signs, what in _NOT_YET:
+        for sign in signs:
+            if head.startswith(sign) if isinstance(sign, bytes) else path.suffix.lower() == sign:
+                return FileError(
+                    f"{what[0].upper()}{what[1:]} cannot be opened yet",
+                    path.name,
+                    "Export the plane to segment as OME-TIFF, TIFF or PNG",
+                )
+    return None
+
+
+def _format_of(path: Path) -> ModuleType:
+    """The module that reads the file, by its first bytes; its name can be anything."""
+    if path.is_dir():
+        raise _not_yet(path) or FileError(
+            "A picture file is expected, not a folder", path.name or str(path), "Choose a file in it"
+        )
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except FileNotFoundError as error:
+        raise FileError("There is no such file", str(path), "Check the name") from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise FileError(
+            "The file cannot be opened", f"{path.name} ({reason})", "Check who may read it"
+        ) from error
+    if not head:
+        raise FileError("The file is empty", path.name, "Copy or download it again")
+    for module in _formats():
+        if any(head.startswith(magic) for magic in module.MAGIC):
+            return module
+    raise _not_yet(path, head) or FileError(
+        "The file is not a picture of a known format",
+        path.name,
+        f"Readable are {', '.join(m.NAME for m in _formats())}; save it again as one of them",
     )
 
 
-def read_labels(path: Path) -> Labels:
-    return Labels(np.asarray(Image.open(path)).astype(np.int32), ())
+def _name_of(path: Path) -> str:
+    """The file's name without its format."""
+    stem = path.stem if path.suffix.lower() in SUFFIXES else path.name
+    return re.sub(r"\.ome$", "", stem, flags=re.IGNORECASE) or path.name
+
+
+def read_micrograph(path: Path | str, *, colour: Colour = "auto") -> Micrograph:
+    """Read a micrograph.
+
+    Parameters
+    ----------
+    path : Path or str
+        A PNG, JPEG, BMP, TIFF, ImageJ TIFF, OME-TIFF or NumPy file, whatever its name. Of a pyramid
+        the full resolution is read.
+    colour : {"auto", "colour", "channels"}
+        Whether three components are one colour picture or three channels. By itself, 8-bit RGB is
+        colour (grey, if all three are equal) and anything else channels. Does not matter where there
+        are not three.
+
+    Returns
+    -------
+    Micrograph
+        Pixels in the file's own numbers. Its notices say what was assumed or converted.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, damaged, incomplete, too large for the memory, or not a picture.
+    ShapeError
+        If it is a stack of planes or time points, or has no pixels.
+    """
+    path = Path(path)
+    micrograph = _format_of(path).read(path)
+    micrograph = replace(_as_wished(micrograph, colour), name=_name_of(path), path=path)
+    if micrograph.pixels.dtype.kind not in "biuf":
+        raise FileError("The pixels are not plain numbers", f"{path.name} has {micrograph.pixels.dtype}")
+    return micrograph
+
+
+def _as_wished(micrograph: Micrograph, colour: Colour) -> Micrograph:
+    """Colours to channels or back, where there are three components."""
+    pixels = micrograph.pixels
+    if micrograph.is_colour and colour == "channels":
+        return replace(
+            micrograph,
+            pixels=np.ascontiguousarray(np.moveaxis(pixels, -1, 0)),
+            axes="CYX",
+            channel_names=("red", "green", "blue"),
+        )
+    if micrograph.axes == "CYX" and pixels.shape[0] == 3 and colour == "colour":
+        return replace(
+            micrograph,
+            pixels=np.ascontiguousarray(np.moveaxis(pixels, 0, -1)),
+            axes="YXS",
+            channel_names=(),
+            notices=tuple(n for n in micrograph.notices if "taken as channels" not in n),
+        )
+    if micrograph.is_colour and colour == "auto" and (pixels == pixels[..., :1]).all():
+        return replace(
+            micrograph,
+            pixels=np.ascontiguousarray(pixels[..., 0]),
+            axes="YX",
+            notices=(*micrograph.notices, "Red, green and blue are equal; it was read as grey."),
+        )
+    return micrograph
+
+
+def read_labels(path: Path | str) -> Labels:
+    """Read a label image.
+
+    Parameters
+    ----------
+    path : Path or str
+        A file with one number per nucleus, a black-and-white mask or a picture with one colour per
+        nucleus (their connected pieces become nuclei, and a notice says how many); or a folder that
+        holds one mask file per nucleus.
+
+    Returns
+    -------
+    Labels
+        Numbers as in the file, also with gaps; negative ones become -1, which is ignored.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read, or its numbers cannot be labels.
+    ShapeError
+        If it has several planes, or the masks of a folder differ in size.
+    """
+    path = Path(path)
+    if path.is_dir() and path.suffix.lower() != ".zarr":
+        return _read_folder(path)
+    picture = _format_of(path).read(path, numbers=True)
+    return Labels(*to_labels(picture, path.name))
+
+
+def _read_folder(folder: Path) -> Labels:
+    """One file per nucleus, as in the 2018 Data Science Bowl; numbered in the order of their names."""
+    files = sorted(
+        p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
+    )
+    if not files:
+        raise FileError(
+            "The folder holds no mask files", folder.name, f"Expected are {', '.join(SUFFIXES)}"
+        )
+    image = np.zeros((0, 0), np.int32)
+    count = shared = empty = 0
+    for file in files:
+        picture = _format_of(file).read(file, numbers=True)
+        pixels = picture.pixels
+        if picture.is_colour and (pixels == pixels[..., :1]).all():
+            pixels = pixels[..., 0]
+        if pixels.ndim != 2:
+            raise ShapeError("The mask of one nucleus is black and white", file.name)
+        mask = whole_numbers(pixels, file.name)
+        if not image.size:
+            image = np.zeros(mask.shape, np.int32)
+        if mask.shape != image.shape:
+            raise ShapeError(
+                "The masks of a folder differ in size",
+                f"{file.name} is {mask.shape[0]}×{mask.shape[1]}, "
+                f"{files[0].name} is {image.shape[0]}×{image.shape[1]}",
+            )
+        inside = mask > 0
+        if not inside.any():
+            empty += 1
+            continue
+        if (mask[inside] != mask[inside][0]).any():
+            raise FileError(
+                "In a folder of masks each file holds one nucleus",
+                f"{file.name} holds several numbers",
+                "Choose the label image itself",
+            )
+        count += 1
+        shared += int((inside & (image > 0)).sum())
+        image[inside & (image == 0)] = count
+    notices = [f"The folder's {count} mask files became {count} nuclei."]
+    if shared:
+        notices.append(f"{shared} pixels in two masks stayed with the first.")
+    if empty:
+        notices.append(f"{empty} empty mask files were left out.")
+    return Labels(image, tuple(notices))
+
+
+def write_labels(
+    path: Path | str, labels: np.ndarray, pixel_size_um: tuple[float, float] | None = None
+) -> Path:
+    """Write a label image, with as few bits as hold its numbers: 8, 16 or 32.
+
+    Parameters
+    ----------
+    path : Path or str
+        The suffix chooses the format: ``.tif``, ``.png`` (up to 65,535) or ``.npy``. An earlier file
+        of this name is replaced when the new one is complete.
+    labels : (H, W) integer ndarray
+        0 background, 1..N one nucleus each. Ignored pixels (negative) are written as -1, which makes
+        the numbers signed and needs TIFF or NumPy.
+    pixel_size_um : (float, float), optional
+        Height and width of a pixel in µm; TIFF keeps it, in ImageJ's way.
+
+    Returns
+    -------
+    Path
+        Where it was written.
+
+    Raises
+    ------
+    FileError
+        If the format cannot hold label images or these numbers, or the disk is full.
+    ShapeError
+        If it is not one plane of whole numbers.
+    """
+    path, labels = Path(path), np.asarray(labels)
+    if labels.ndim != 2 or labels.dtype.kind not in "biu" or not labels.size:
+        raise ShapeError(
+            "A label image is one plane of whole numbers",
+            f"got {labels.dtype} of shape {labels.shape} for {path.name}",
+        )
+    writers = {
+        suffix: module
+        for module in _formats()
+        if hasattr(module, "write")
+        for suffix in module.SUFFIXES
+    }
+    module = writers.get(path.suffix.lower())
+    if module is None:
+        known = ", ".join(suffix for suffix in writers)
+        raise FileError("Labels cannot be written to such a file", path.name, f"Use one of {known}")
+    numbers = _fewest_bits(whole_numbers(labels, path.name))
+    write_whole(path, lambda file: module.write(file, path, numbers, pixel_size_um))
+    return path
+
+
+def _fewest_bits(labels: np.ndarray) -> np.ndarray:
+    """The smallest dtype that holds all numbers; signed only where some are negative."""
+    low, high = int(labels.min()), int(labels.max())
+    dtypes = (np.int16, np.int32) if low < 0 else (np.uint8, np.uint16, np.uint32)
+    return labels.astype(next(d for d in dtypes if high <= np.iinfo(d).max))

@@ -1,0 +1,29 @@
+"""Planes that nothing names: when they can be channels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+MOST_CHANNELS = 6
+"""More unnamed planes than this are a stack, not channels."""
+
+
+def channels_first(pixels: np.ndarray) -> tuple[np.ndarray, str]:
+    """Take the shorter of the first and the last axis as channels.
+
+    Parameters
+    ----------
+    pixels : (C, H, W) or (H, W, C) ndarray
+
+    Returns
+    -------
+    (C, H, W) ndarray
+    str
+        What was assumed, in one sentence.
+    """
+    if pixels.shape[2] < pixels.shape[0]:
+        pixels = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
+    count = pixels.shape[0]
+    return pixels, (
+        f"The file does not say what its {count} planes are; they were taken as channels."
+    )
