@@ -49,3 +49,12 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     finally:
         if name and os.path.exists(name):
             os.unlink(name)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8; see `write_whole`."""
+
+    def write(file: IO[bytes]) -> None:
+        file.write(text.encode())
+
+    write_whole(path, write)

@@ -32,6 +32,7 @@ __all__ = [
     "FORMATS",
     "SUFFIXES",
     "Labels",
+    "name_of",
     "propose_channel",
     "read_labels",
     "read_micrograph",
@@ -98,7 +99,9 @@ def _format_of(path: Path) -> ModuleType:
     """The module that reads the file, by its first bytes; its name can be anything."""
     if path.is_dir():
         raise _not_yet(path) or FileError(
-            "A picture file is expected, not a folder", path.name or str(path), "Choose a file in it"
+            "A picture file is expected, not a folder",
+            path.name or str(path),
+            "Choose a file in it",
         )
     try:
         with path.open("rb") as file:
@@ -122,8 +125,8 @@ def _format_of(path: Path) -> ModuleType:
     )
 
 
-def _name_of(path: Path) -> str:
-    """The file's name without its format."""
+def name_of(path: Path) -> str:
+    """Name of a file without its format: the suffix is left out only if it is one of `SUFFIXES`."""
     stem = path.stem if path.suffix.lower() in SUFFIXES else path.name
     return re.sub(r"\.ome$", "", stem, flags=re.IGNORECASE) or path.name
 
@@ -155,9 +158,11 @@ def read_micrograph(path: Path | str, *, colour: Colour = "auto") -> Micrograph:
     """
     path = Path(path)
     micrograph = _format_of(path).read(path)
-    micrograph = replace(_as_wished(micrograph, colour), name=_name_of(path), path=path)
+    micrograph = replace(_as_wished(micrograph, colour), name=name_of(path), path=path)
     if micrograph.pixels.dtype.kind not in "biuf":
-        raise FileError("The pixels are not plain numbers", f"{path.name} has {micrograph.pixels.dtype}")
+        raise FileError(
+            "The pixels are not plain numbers", f"{path.name} has {micrograph.pixels.dtype}"
+        )
     return micrograph
 
 

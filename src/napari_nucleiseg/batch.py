@@ -1,0 +1,340 @@
+"""Many micrographs: which files are meant, what their results are called, and one after the other.
+
+A result is named after its micrograph: ``nuclei.tif`` gives ``nuclei_labels.tif`` and
+``nuclei_labels.json``. Where two micrographs would give the same name, all of those get a longer
+one, which depends on nothing but the files given:
+
+1. the file's suffix is kept: ``nuclei.png_labels.tif``, ``nuclei.tif_labels.tif``;
+2. if that is not enough, their folders are repeated below the output folder, from the first one in
+   which they differ: ``day1/nuclei_labels.tif``, ``day2/nuclei_labels.tif``;
+3. if that is not enough, both; and last a number (``~2``) is added.
+
+Names count as the same if they differ in letter case or in how accents are coded only, as on many
+disks they are.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+import tempfile
+import time
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from .config import SegmentConfig
+from .errors import FileError, NucleisegError
+from .events import Event, Segmented
+from .files import write_text
+from .io import FORMATS, SUFFIXES, name_of, read_micrograph, write_labels
+from .overlay import draw_outlines, write_picture
+from .segmentation import choose_pixels, segment
+
+_NAME_BYTES = 255
+
+
+@dataclass(frozen=True)
+class Item:
+    """A micrograph's file, and what its results are called.
+
+    Attributes
+    ----------
+    path : Path
+    name : str
+        Name of the results below the output folder, without ``_labels.tif``; may hold folders.
+    """
+
+    path: Path
+    name: str
+
+    def result(self, out: Path, ending: str) -> Path:
+        """Path of one of the results, for example with the ending ``_labels.tif``."""
+        return out / f"{self.name}{ending}"
+
+
+@dataclass(frozen=True)
+class FileDone(Event):
+    """A micrograph is segmented and its results are written.
+
+    Attributes
+    ----------
+    item : Item
+    labels, manifest : Path
+        The label image and the record of how it was made.
+    overlay : Path or None
+        The picture with outlines, where asked for.
+    pixel_size_um : (float, float) or None
+        Height and width of a pixel in µm.
+    segmented : Segmented
+        The result itself.
+    seconds : float
+        Time for all of it, reading and writing included.
+    """
+
+    item: Item
+    labels: Path
+    manifest: Path
+    overlay: Path | None
+    pixel_size_um: tuple[float, float] | None
+    segmented: Segmented
+    seconds: float
+
+
+@dataclass
+class Found:
+    """Micrographs to segment, files left out, and what is wrong with inputs that gave none."""
+
+    items: list[Item] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
+    errors: list[tuple[str, NucleisegError]] = field(default_factory=list)
+
+
+def find_items(inputs: Sequence[str], *, recursive: bool = False, out: Path | None = None) -> Found:
+    """Find the micrographs meant by files, folders and patterns.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+        A file is taken whatever it is called, unless it is the result of an earlier run (a record
+        of the same name lies beside it). Of a folder those files are taken that look like images
+        by name or first bytes, except hidden ones and results (``*_labels.*``,
+        ``*_overlay.png``). A pattern (``*``, ``?``, ``[...]``, ``**``) counts only where there is
+        no file of this very name; what it finds is treated like the contents of a folder.
+    recursive : bool
+        Whether folders inside folders are looked into; their results go into folders of the same
+        names.
+    out : Path or None
+        Where results will go: not looked into on the way down.
+
+    Returns
+    -------
+    Found
+    """
+    found = Found()
+    files: dict[str, tuple[Path, PurePath]] = {}
+    for text in inputs:
+        try:
+            for path, below in _expand(text, recursive, out, found.skipped):
+                files.setdefault(os.path.abspath(path), (path, below))
+        except NucleisegError as error:
+            found.errors.append((text, error))
+    found.items = _name(list(files.values()))
+    return found
+
+
+def _expand(
+    text: str, recursive: bool, out: Path | None, skipped: list[Path]
+) -> list[tuple[Path, PurePath]]:
+    """Files an input stands for, each with its folder below the output folder."""
+    path = Path(text).expanduser()
+    if path.is_file():
+        if _is_result(path) and path.with_suffix(".json").is_file():
+            return []
+        return [(path, PurePath())]
+    try:
+        if path.is_dir():
+            folders = sorted(_folders(path, out)) if recursive else [path]
+            members = [p for folder in folders for p in sorted(folder.iterdir()) if p.is_file()]
+        elif glob.has_magic(text):
+            members = sorted(
+                p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file()
+            )
+        else:
+            raise FileError("There is no such file or folder", text, "Check the path")
+    except OSError as error:
+        raise FileError("The folder cannot be read", f"{text} ({error.strerror})") from error
+    members = [p for p in members if not (p.name.startswith(".") or _is_result(p))]
+    files = [p for p in members if _is_candidate(p)]
+    left_out = set(members) - set(files)
+    skipped += [p for p in members if p in left_out]
+    if not files and path.is_dir():
+        deeper = "" if recursive else ", or add --recursive to look into the folders inside"
+        raise FileError("The folder holds no micrographs", text, f"Check the path{deeper}")
+    if not files:
+        raise FileError("No micrograph has a name like this", text, "Check the pattern")
+    return [(p, p.parent.relative_to(path) if path.is_dir() else PurePath()) for p in files]
+
+
+def _folders(top: Path, out: Path | None) -> Iterator[Path]:
+    """A folder and all inside it, without hidden ones and the results' own."""
+    results = None if out is None else os.path.abspath(out)
+    for folder, inner, _ in os.walk(top):
+        yield Path(folder)
+        inner[:] = [
+            name
+            for name in inner
+            if name[0] != "." and os.path.abspath(os.path.join(folder, name)) != results
+        ]
+
+
+def _is_result(path: Path) -> bool:
+    """Whether a file is called like a result of ours."""
+    return path.stem.endswith("_labels") or path.name.endswith("_overlay.png")
+
+
+def _is_candidate(path: Path) -> bool:
+    """Whether a file claims to be an image of a format that can be read."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    beginnings = tuple(m for name in FORMATS.names() for m in FORMATS.module(name).MAGIC)
+    try:
+        with path.open("rb") as file:
+            # two bytes ("BM") begin many a text
+            return file.read(8).startswith(tuple(m for m in beginnings if len(m) > 2))
+    except OSError:
+        return False
+
+
+def _name(files: list[tuple[Path, PurePath]]) -> list[Item]:
+    """Name the results, no two alike; see the top of this file."""
+    folders = [os.path.dirname(os.path.abspath(path)) for path, _ in files]
+    names = [str(below / _short(name_of(path))) for path, below in files]
+    for group in _alike(names):
+        for choose in (_with_suffix, _with_folders, _with_both):
+            longer = choose([files[i] for i in group], [folders[i] for i in group])
+            if not _alike(longer):
+                break
+        for i, name in zip(group, longer, strict=True):
+            names[i] = name
+    taken: set[str] = set()
+    for i, name in enumerate(names):
+        number = 2
+        while _key(names[i]) in taken:
+            names[i] = f"{name}~{number}"
+            number += 1
+        taken.add(_key(names[i]))
+    return [Item(path, name) for (path, _), name in zip(files, names, strict=True)]
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _alike(names: Sequence[str]) -> list[list[int]]:
+    """Groups of two or more indices whose names count as the same."""
+    groups: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        groups.setdefault(_key(name), []).append(i)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _with_suffix(files: Sequence[tuple[Path, PurePath]], _folders: Sequence[str]) -> list[str]:
+    return [str(below / _short(path.name)) for path, below in files]
+
+
+def _with_folders(files: Sequence[tuple[Path, PurePath]], folders: Sequence[str]) -> list[str]:
+    inner = _below_common(folders)
+    return [str(i / _short(name_of(path))) for i, (path, _) in zip(inner, files, strict=True)]
+
+
+def _with_both(files: Sequence[tuple[Path, PurePath]], folders: Sequence[str]) -> list[str]:
+    inner = _below_common(folders)
+    return [str(i / _short(path.name)) for i, (path, _) in zip(inner, files, strict=True)]
+
+
+def _below_common(folders: Sequence[str]) -> list[PurePath]:
+    """Folders without the part they share."""
+    try:
+        common = os.path.commonpath(folders)
+    except ValueError:  # on different drives nothing is shared
+        return [PurePath(*PurePath(folder).parts[1:]) for folder in folders]
+    return [PurePath(os.path.relpath(folder, common)) for folder in folders]
+
+
+def _short(stem: str) -> str:
+    """Shorten a name whose results would have names longer than disks allow."""
+    room = _NAME_BYTES - len("~00_overlay.png") - len(".part-12345678")
+    if len(os.fsencode(stem)) <= room:
+        return stem
+    mark = hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
+    kept = stem
+    while len(os.fsencode(kept)) > room - 9:
+        kept = kept[:-1]
+    return f"{kept}~{mark}"
+
+
+def prepare_folder(out: Path) -> None:
+    """Make the output folder and see that files can be written there.
+
+    Raises
+    ------
+    FileError
+        If that is not so, before any work is done.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out, prefix=".part-"):
+            pass
+    except OSError as error:
+        raise FileError(
+            "The output folder cannot be written to",
+            f"{out} ({error.strerror or error})",
+            "Choose another folder",
+        ) from error
+
+
+def segment_file(
+    item: Item, out: Path, config: SegmentConfig, *, overlay: bool = False
+) -> Iterator[Event]:
+    """Read a micrograph, segment it and write the results.
+
+    Each file is written as a whole or not at all; earlier results are replaced.
+
+    Parameters
+    ----------
+    item : Item
+    out : Path
+    config : SegmentConfig
+    overlay : bool
+        Whether a picture of the outlines on the micrograph is written too.
+
+    Yields
+    ------
+    Event
+        Those of `napari_nucleiseg.segmentation.segment`, and last `FileDone`.
+
+    Raises
+    ------
+    NucleisegError
+        If reading, segmenting or writing fails, or if the label image would replace one beside
+        the micrograph that this program did not write.
+    """
+    started = time.monotonic()
+    target, manifest = item.result(out, "_labels.tif"), item.result(out, "_labels.json")
+    beside = os.path.abspath(target.parent) == os.path.abspath(item.path.parent)
+    if beside and target.exists() and not manifest.exists():
+        raise FileError(
+            "A label image from elsewhere would be overwritten",
+            str(target),
+            "Choose another output folder, or move it away",
+        )
+    micrograph = read_micrograph(item.path, colour=config.colour)
+    result: Segmented | None = None
+    for event in segment(micrograph, config):
+        yield event
+        if isinstance(event, Segmented):
+            result = event
+    if result is None:
+        raise TypeError("segment ended without a result")
+    write_labels(target, result.labels, micrograph.pixel_size_um)
+    picture = None
+    if overlay:
+        picture = item.result(out, "_overlay.png")
+        write_picture(picture, draw_outlines(choose_pixels(micrograph, config)[0], result.labels))
+    record = {**result.manifest, "labels": target.name}
+    text = json.dumps(record, indent=2, ensure_ascii=True, default=str)
+    # last, so that where there is a record all else is complete
+    write_text(manifest, text + "\n")
+    yield FileDone(
+        item,
+        target,
+        manifest,
+        picture,
+        micrograph.pixel_size_um,
+        result,
+        time.monotonic() - started,
+    )

@@ -1,0 +1,228 @@
+"""Settings classes as command-line flags: one field is one flag with its help and choices."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer
+import yaml
+from pydantic.fields import FieldInfo
+
+from .config import Config
+from .errors import SettingError
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+def flag_name(field: str) -> str:
+    """Spell a field's name as a flag: ``min_area_px`` is ``--min-area-px``."""
+    return "--" + field.replace("_", "-")
+
+
+def flag_fields(config: type[Config]) -> dict[str, FieldInfo]:
+    """Fields that a flag can hold: text, numbers, switches and choices, not tables of settings."""
+    return {
+        name: field for name, field in config.model_fields.items() if _flag_type(field) is not None
+    }
+
+
+def with_settings(config: type[Config]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command a flag for each field of a settings class.
+
+    Parameters
+    ----------
+    config : subclass of Config
+        Help, range, choices and default of the flags come from its fields; ranges are checked by
+        the class itself, so that they are the same here as in a form or a file.
+
+    Returns
+    -------
+    callable
+        Decorator of a command that takes ``settings``, a dict: those the user has set.
+    """
+    fields = flag_fields(config)
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def with_flags(ctx: typer.Context, **values: Any) -> None:
+            settings = {}
+            for name in fields:
+                value = values.pop(name)
+                source = ctx.get_parameter_source(name)
+                if source is not None and source.name != "DEFAULT":
+                    settings[name] = value.value if isinstance(value, Enum) else value
+            command(**values, settings=settings)
+
+        own = [p for p in signature_of(command) if p.name != "settings"]
+        context = inspect.Parameter(
+            "ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+        )
+        set_signature(with_flags, [context, *own, *(_flag(n, f) for n, f in fields.items())])
+        return with_flags
+
+    return decorate
+
+
+def signature_of(command: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Parameters of a command with their annotations evaluated."""
+    return list(inspect.signature(command, eval_str=True).parameters.values())
+
+
+def set_signature(command: Callable[..., Any], parameters: Iterable[inspect.Parameter]) -> None:
+    """Make a wrapper look as if it had these parameters, for Typer."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    named = [p.replace(kind=keyword) for p in parameters]
+    command.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in named}
+
+
+def _flag_type(field: FieldInfo) -> Any:
+    """Type Typer shall read, or None where a flag cannot hold the value."""
+    kind = field.annotation
+    if get_origin(kind) in (Union, types.UnionType):
+        inner = [a for a in get_args(kind) if a is not type(None)]
+        kind = inner[0] if len(inner) == 1 else None
+    if get_origin(kind) is Literal:
+        choices = {str(choice): str(choice) for choice in get_args(kind)}
+        return Enum("Choice", choices)
+    return kind if kind in (str, int, float, bool) else None
+
+
+def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
+    """One flag as a parameter of a command."""
+    kind, default = _flag_type(field), field.default
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        default = None if default is None else kind(default)
+    spelled = flag_name(name)
+    if kind is bool:
+        spelled += f"/--no-{spelled[2:]}"
+    option = typer.Option(
+        spelled, help=_sentence(field), rich_help_panel="Settings", show_default=default is not None
+    )
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind | None if default is None else kind, option],
+    )
+
+
+def _sentence(field: FieldInfo) -> str:
+    """Help of a flag: the field's description, and its range in words."""
+    text = field.description or ""
+    text = text[:1].upper() + text[1:]
+    limits = {
+        word: getattr(bound, sign)
+        for bound in field.metadata
+        for sign, word in (("ge", "least"), ("gt", "above"), ("le", "most"), ("lt", "below"))
+        if getattr(bound, sign, None) is not None
+    }
+    if set(limits) == {"least", "most"}:
+        words = [f"{limits['least']:g} to {limits['most']:g}"]
+    else:
+        names = {"least": "at least", "above": "above", "most": "at most", "below": "below"}
+        words = [f"{names[word]} {value:g}" for word, value in limits.items()]
+    return f"{text}; {', '.join(words)}." if words else f"{text}."
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """Read the settings of a recipe.
+
+    Parameters
+    ----------
+    name : str
+        One that comes with the package, or the path of a YAML file.
+
+    Raises
+    ------
+    SettingError
+        If there is none, or if it is not a table of settings.
+    """
+    path = RECIPES / f"{name}.yaml" if name in recipe_names() else Path(name).expanduser()
+    if not path.is_file():
+        raise SettingError(
+            "There is no such recipe",
+            repr(name),
+            f"Known: {', '.join(recipe_names())}; or give the path of a YAML file",
+        )
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise SettingError("The recipe cannot be read", f"{path} ({reason})") from error
+    if not isinstance(values, dict):
+        raise SettingError(
+            "The recipe holds no settings", str(path), "Write one a line: name: value"
+        )
+    return values
+
+
+def apply_assignments(
+    config: type[Config], values: Mapping[str, Any], assignments: Iterable[str]
+) -> dict[str, Any]:
+    """Set single values by ``name=value``, also inside tables: ``augment.blur=0.2``.
+
+    Parameters
+    ----------
+    config : subclass of Config
+        Whose settings they are.
+    values : mapping
+        Settings so far; left as they are.
+    assignments : iterable of str
+        The value is read as YAML, so that numbers, true and lists are what they look like.
+
+    Returns
+    -------
+    dict
+        A copy with the new values; ``config.parse`` checks them.
+
+    Raises
+    ------
+    SettingError
+        If an assignment has no ``=`` or a value that cannot be read.
+    """
+    result = dict(values)
+    for text in assignments:
+        name, equals, raw = text.partition("=")
+        if not equals or not name.strip():
+            raise SettingError(
+                "A setting is written as name=value", repr(text), "For example augment.blur=0.2"
+            )
+        try:
+            value = yaml.safe_load(raw)
+        except yaml.YAMLError as error:
+            raise SettingError("The value of a setting cannot be read", repr(text)) from error
+        if isinstance(value, str):
+            value = _number(value)
+        first, *rest = name.strip().replace("-", "_").split(".")
+        table = result
+        for inner in rest:
+            below = table.get(first)
+            if below is not None and not isinstance(below, dict):
+                raise SettingError("Only a table of settings has inner settings", repr(text))
+            table[first] = dict(below or {})
+            table, first = table[first], inner
+        table[first] = value
+    if unknown := [name for name in result if name not in config.model_fields]:
+        known = ", ".join(config.model_fields)
+        raise SettingError("Unknown setting", unknown[0], f"Known: {known}")
+    return result
+
+
+def _number(text: str) -> str | float:
+    """Read 1e-3 as a number, which YAML 1.1 takes for text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
