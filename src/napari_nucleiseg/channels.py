@@ -34,9 +34,7 @@ def propose_channel(micrograph: Micrograph) -> tuple[int, str]:
     str
         Why, in one sentence.
     """
-    if micrograph.axes != "CYX":
-        return 0, "There is only one channel."
-    if len(micrograph.pixels) == 1:
+    if micrograph.axes != "CYX" or len(micrograph.pixels) == 1:
         return 0, "There is only one channel."
     for pattern in _NAMES:
         for index, name in enumerate(micrograph.channel_names):
@@ -44,7 +42,9 @@ def propose_channel(micrograph: Micrograph) -> tuple[int, str]:
                 return index, f"Channel {index + 1} is named {name}."
     scores = [blob_score(channel) for channel in micrograph.pixels]
     index = int(np.argmax(scores))
-    if scores[index] == 0:
+    if scores[index] <= 1.05 * scores[0] and index:
+        return 0, "No channel stands out; the first was taken."
+    if not any(scores):
         return 0, "No channel shows nuclei; the first was taken."
     return index, f"Channel {index + 1} shows the most compact, filled shapes."
 

@@ -57,6 +57,12 @@ def read(path: Path, *, numbers: bool = False) -> Micrograph:
         tifffile.TiffFile(path, _multifile=False) as tif,
     ):
         page = tif.pages[0]
+        if not hasattr(page.compression, "name") and int(page.compression) != _UNCOMPRESSED:
+            raise FileError(
+                "The pixels are compressed in a way that is not known",
+                f"{path.name} has TIFF compression {int(page.compression)}",
+                "Save it again without compression",
+            )
         description = _text(page.description)
         is_ome = description.rstrip().endswith("OME>")
         ome = parse_ome(description) if is_ome else Ome()
@@ -133,7 +139,7 @@ def _refuse_damage(path: Path, heard: list[str]) -> None:
         if private and int(private[1]) > 32767 and int(private[1]) not in (50838, 50839):
             continue
         if re.search(r"invalid|corrupt|truncated|not enough|raised|missing", message):
-            raise damaged(path, NAME, re.sub(r"<tifffile\.\S+ *[^>]*> ?", "", message))
+            raise damaged(path, NAME, "its header points to places that do not exist")
 
 
 def _refuse_lies(source: Any, size: int, path: Path) -> None:
@@ -153,7 +159,7 @@ def _refuse_lies(source: Any, size: int, path: Path) -> None:
             raise damaged(path, NAME, f"its pixels take {expected:,} bytes, it has {size - start:,}")
         check_size(path, expected)
         return
-    for page in getattr(source, "pages", [source]):
+    for page in getattr(source, "pages", None) or [source]:
         if page is None:
             raise damaged(path, NAME, "a plane is missing")
         key = page.keyframe
