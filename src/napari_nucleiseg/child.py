@@ -28,6 +28,7 @@ import numpy as np
 
 from .errors import NucleisegError
 from .events import Event
+from .wording import sentence
 
 
 class ChildError(Exception):
@@ -103,7 +104,7 @@ def _run(
         if isinstance(error, NucleisegError):
             return "error", (error, text)
         # its class may need what only this process has imported
-        return "error", (NucleisegError(f"{type(error).__name__}: {error}"), text)
+        return "error", (NucleisegError(sentence(error)), text)
     return "end", None
 
 

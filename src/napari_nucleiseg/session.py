@@ -177,6 +177,9 @@ def segment_and_score(
 
 
 def _proposal(micrograph: Micrograph) -> Iterator[Event]:
+    if micrograph.is_colour:
+        pixels, names = np.moveaxis(micrograph.pixels, -1, 0), ("red", "green", "blue")
+        micrograph = replace(micrograph, pixels=pixels, axes="CYX", channel_names=names)
     index, why = propose_channel(micrograph)
     yield ChannelProposed(index + 1, micrograph.channels[index], why)
 

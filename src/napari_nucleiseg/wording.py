@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from .config import SegmentConfig
+from .errors import NucleisegError
 from .events import Segmented, TileDone
 
 DEVICES = {"cpu": "CPU", "cuda": "NVIDIA GPU", "mps": "Apple GPU", "auto": "auto"}
@@ -83,6 +84,17 @@ def scores(dice: float, iou: float, ap50: float, true_count: int) -> str:
     """One line about how well a result matches the truth."""
     against = "1 true nucleus" if true_count == 1 else f"{true_count} true nuclei"
     return f"Dice {dice:.2f} · IoU {iou:.2f} · AP@0.5 {ap50:.2f} ({against})"
+
+
+def sentence(error: Exception) -> str:
+    """Give an error as one sentence that says what to do; the rest is in its traceback."""
+    if isinstance(error, NucleisegError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "There is not enough memory. Close other programs or crop the micrograph."
+    reason = str(error).strip().rstrip(".")
+    said = f" ({reason})" if reason else ""
+    return f"Something went wrong inside the program{said}. Copy the details and report them."
 
 
 def command(path: Path | None, config: SegmentConfig) -> str:

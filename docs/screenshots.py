@@ -1,0 +1,68 @@
+"""Take the pictures in docs/images: ``xvfb-run -s "-screen 0 1366x768x24" python docs/screenshots.py``.
+
+The settings of whoever runs it stay out of the pictures and are not changed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+# before napari and the package look for their folders
+os.environ["XDG_CONFIG_HOME"] = os.environ["NAPARI_CONFIG"] = ""
+_HOME = tempfile.TemporaryDirectory()
+os.environ["XDG_CONFIG_HOME"] = _HOME.name
+os.environ["NAPARI_CONFIG"] = str(Path(_HOME.name) / "napari.yaml")
+
+from napari_nucleiseg.gui.__main__ import open_demo  # noqa: E402
+from qtpy.QtWidgets import QApplication  # noqa: E402
+
+IMAGES = Path(__file__).parent / "images"
+
+
+def wait(until, seconds: float = 120) -> None:
+    """Let Qt work until something is so."""
+    end = time.monotonic() + seconds
+    while not until():
+        if time.monotonic() > end:
+            raise SystemExit("The nuclei were not found in time")
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+
+def settle(seconds: float = 1.0) -> None:
+    """Let Qt draw."""
+    end = time.monotonic() + seconds
+    wait(lambda: time.monotonic() > end)
+
+
+def take(widget, name: str) -> None:
+    """Save a picture of a widget."""
+    IMAGES.mkdir(exist_ok=True)
+    widget.grab().save(str(IMAGES / name))
+    print(IMAGES / name)
+
+
+def main() -> None:
+    """Take all pictures."""
+    viewer, dock = open_demo()
+    window = viewer.window._qt_window
+    window.resize(1366, 768)
+    viewer.window.resize(1366, 768)
+    wait(lambda: dock.state.property("state") == "done")
+    viewer.reset_view()
+    settle()
+    viewer.screenshot(str(IMAGES / "window.png"), canvas_only=False, flash=False)
+    take(dock, "dock-dark.png")
+    viewer.theme = "light"
+    settle()
+    take(dock, "dock-light.png")
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main()
+    sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""Docks for napari; the only part of the package that knows Qt, magicgui or napari."""

@@ -1,0 +1,97 @@
+"""Job: drains the events of a task on a thread and tells of them on the GUI's thread."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from napari.qt.threading import create_worker
+from qtpy.QtCore import QObject, Signal, Slot
+from superqt.utils import WorkerBase
+
+from ..session import Task
+
+
+class _Ears(QObject):
+    """Lives on the GUI's thread, so what is sent to its slots arrives there, in order."""
+
+    # not "event": that is a method of every QObject
+    heard = Signal(object)
+    failed = Signal(object)
+    ended = Signal()
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self._task = task
+        self.heard.connect(self._on_event)
+        self.failed.connect(self._on_failed)
+        self.ended.connect(self._on_end)
+
+    @Slot(object)
+    def _on_event(self, event: object) -> None:
+        self._task.on_event(event)
+
+    @Slot(object)
+    def _on_failed(self, error: object) -> None:
+        self._task.on_failed(error)
+
+    @Slot()
+    def _on_end(self) -> None:
+        self._task.on_end()
+
+
+class _Work:
+    """What napari is given to run: its text is in napari's question before it closes."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def __call__(self) -> None:
+        """Do nothing: the job drains the task."""
+
+    def __str__(self) -> str:
+        return self.task.title
+
+
+class Job(WorkerBase):
+    """A task on a thread of Qt's pool; napari asks before it closes on one, and then quits it."""
+
+    def __init__(self, work: _Work) -> None:
+        super().__init__()
+        self._task = work.task
+        self._ears = _Ears(work.task)
+
+    def run(self) -> None:
+        """Do the work.
+
+        Overridden since the original changes the warning filters of the whole process meanwhile,
+        which is not safe on a thread: napari's proxies change them, too, at every access.
+        """
+        self.started.emit()
+        self._running = True
+        self.work()
+        self._running = False
+        self._ears.ended.emit()
+        self.finished.emit()
+        self._finished.emit(self)
+
+    def work(self) -> None:
+        """Drain the events; closing them here lets their ``finally`` run on this thread."""
+        try:
+            with closing(self._task.events) as events:
+                for event in events:
+                    if self._task.cancelled:
+                        break
+                    self._ears.heard.emit(event)
+        except Exception as error:
+            self._ears.failed.emit(error)
+
+    def quit(self) -> None:
+        """Stop after the current step; napari calls it when its window closes."""
+        super().quit()
+        self._task.cancelled = True
+
+
+def run_in_thread(task: Task) -> None:
+    """Drain a task on a thread; the runner of every session of a viewer."""
+    job = create_worker(_Work(task), _worker_class=Job, _ignore_errors=True, _start_thread=False)
+    job.start()

@@ -1,0 +1,63 @@
+"""What the docks remember of a user: settings and which folds are open."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from ..config import SegmentConfig
+
+# these belong to one image, not to a person
+OF_THE_IMAGE = {"channel", "colour"}
+
+
+def memory_file() -> Path:
+    """Where it is kept."""
+    return platformdirs.user_config_path("napari-nucleiseg") / "docks.json"
+
+
+def recall() -> dict[str, Any]:
+    """All that is remembered; nothing where there is none or the file is damaged."""
+    try:
+        found = json.loads(memory_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def remember(**values: Any) -> None:
+    """Keep values beside those already kept.
+
+    A folder that cannot be written to is no reason to stop someone's work. The file is not forced
+    to the disk: that can take longer than a window may stand still.
+    """
+    path = memory_file()
+    part = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps({**recall(), **values}, indent=1), encoding="utf-8")
+        part.replace(path)
+    except OSError:
+        return
+
+
+def recall_config() -> SegmentConfig:
+    """Give the last settings; what is unknown or out of range by now is left out."""
+    kept = recall().get("segment", {})
+    config = SegmentConfig()
+    for name, value in kept.items() if isinstance(kept, dict) else ():
+        if name in OF_THE_IMAGE or name not in SegmentConfig.model_fields:
+            continue
+        try:
+            config = SegmentConfig.model_validate({**config.model_dump(), name: value})
+        except ValueError:
+            continue
+    return config
+
+
+def remember_config(config: SegmentConfig) -> None:
+    """Keep the settings that differ from the defaults."""
+    remember(segment=config.model_dump(mode="json", exclude=OF_THE_IMAGE, exclude_defaults=True))
