@@ -134,7 +134,7 @@ def say_error(error: BaseException, where: str = "") -> str:
     elif isinstance(error, MemoryError):
         sentence = "There is not enough memory. Close other programs, or crop the micrograph."
     else:
-        detail = " ".join(str(error).split())
+        detail = " ".join(str(error).split()).rstrip(".")
         sentence = f"Unexpected {type(error).__name__}{': ' + detail if detail else ''}."
         if not show_traceback.get():
             sentence += " Run with --traceback to see where."

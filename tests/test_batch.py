@@ -1,0 +1,224 @@
+"""Many micrographs: which are found, what their results are called, what is written."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_nucleiseg.batch import (
+    FileDone,
+    Found,
+    Item,
+    _alike,
+    _name,
+    find_items,
+    prepare_folder,
+    segment_file,
+)
+from napari_nucleiseg.config import SegmentConfig
+from napari_nucleiseg.errors import FileError
+from napari_nucleiseg.events import Segmented, TileDone
+from napari_nucleiseg.io import read_labels
+from napari_nucleiseg.samples import SAMPLES
+
+PNG = SAMPLES["stained"].micrograph.read_bytes()
+
+
+def put(folder: Path, *names: str) -> list[str]:
+    """Write the sample under these names; what is not an image by name gets text."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"some text" if path.suffix in (".txt", ".db", ".json") else PNG)
+    return [str(folder / name) for name in names]
+
+
+def names(found: Found) -> dict[str, str]:
+    assert not found.errors
+    return {item.path.name: item.name for item in found.items}
+
+
+def test_of_a_folder_only_images_are_taken(tmp_path):
+    put(tmp_path, "a.png", "B.TIF", "no suffix", "notes.txt", "Thumbs.db", ".hidden.png")
+    put(tmp_path, "a_labels.tif", "a_labels.json", "a_overlay.png", "inner/c.png")
+    found = find_items([str(tmp_path)])
+    assert names(found) == {"B.TIF": "B", "a.png": "a", "no suffix": "no suffix"}
+    assert [p.name for p in found.skipped] == ["Thumbs.db", "notes.txt"]
+
+
+def test_folders_inside_are_repeated_below_the_output_folder(tmp_path):
+    put(tmp_path, "a.png", "inner/a.png", "inner/deep/b.png", "out/a.png", ".git/x.png")
+    found = find_items([str(tmp_path)], recursive=True, out=tmp_path / "out")
+    assert [Path(item.name) for item in found.items] == [
+        Path("a"),
+        Path("inner/a"),
+        Path("inner/deep/b"),
+    ]
+
+
+def test_a_file_is_taken_whatever_it_is_called(tmp_path):
+    given_files = put(tmp_path, "strange.xyz", "truth_labels.tif", ".hidden")
+    found = find_items(given_files)
+    assert names(found) == {
+        "strange.xyz": "strange.xyz",
+        "truth_labels.tif": "truth_labels",
+        ".hidden": ".hidden",
+    }
+
+
+def test_a_result_of_an_earlier_run_is_not_segmented_again(tmp_path):
+    files = put(tmp_path, "a.png", "a_labels.tif", "a_labels.json")
+    assert names(find_items(files[:2])) == {"a.png": "a"}
+
+
+@pytest.mark.parametrize("pattern", ["*.png", "?.png", "[ab].png", "**/*.png"])
+def test_patterns_are_resolved(tmp_path, pattern):
+    put(tmp_path, "a.png", "b.png", "a_labels.tif", "c.tif")
+    assert names(find_items([str(tmp_path / pattern)])) == {"a.png": "a", "b.png": "b"}
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_a_file(tmp_path):
+    put(tmp_path, "x[1].png", "x1.png")
+    assert names(find_items([str(tmp_path / "x[1].png")])) == {"x[1].png": "x[1]"}
+
+
+@pytest.mark.parametrize("text", ["nothing.png", "nothing*.png", "empty"])
+def test_an_input_without_micrographs_is_named_and_others_go_on(tmp_path, text):
+    put(tmp_path, "a.png", "empty/notes.txt")
+    found = find_items([str(tmp_path / text), str(tmp_path / "a.png")])
+    assert [item.name for item in found.items] == ["a"]
+    [(given_text, error)] = found.errors
+    assert given_text == str(tmp_path / text)
+    assert text in str(error)
+
+
+def test_a_file_given_twice_is_done_once(tmp_path, monkeypatch):
+    put(tmp_path, "a.png")
+    monkeypatch.chdir(tmp_path)
+    assert len(find_items(["a.png", str(tmp_path), "./a.png", "*.png"]).items) == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["a.png", "b.png"], ["a", "b"]),
+        (["a.png", "a.tif", "b.png"], ["a.png", "a.tif", "b"]),
+        (["a.png", "A.tif"], ["a.png", "A.tif"]),
+        (["x/a.png", "y/a.png"], ["x/a", "y/a"]),
+        (["x/1/a.png", "x/2/a.png"], ["1/a", "2/a"]),
+        (["a.png", "x/a.png"], ["a", "x/a"]),
+        (["x/a.png", "x/a.tif", "y/a.png"], ["x/a.png", "x/a.tif", "y/a.png"]),
+        (["x/a.ome.tif", "y/a.tif"], ["a.ome.tif", "a.tif"]),
+        (["a.png", "a.tif", "a.png.png"], ["a.png", "a.tif", "a.png~2"]),
+        (["caf\u00e9.png", "cafe\u0301.tif"], ["caf\u00e9.png", "cafe\u0301.tif"]),
+    ],
+)
+def test_results_never_share_a_name(tmp_path, files, expected):
+    found = find_items(put(tmp_path, *files))
+    assert [Path(item.name) for item in found.items] == [Path(e) for e in expected]
+
+
+FILES = st.lists(
+    st.tuples(
+        st.sampled_from(["", "x", "y", "x/z"]),
+        st.sampled_from(["a", "A", "b", "a.png", "\u00e9", "e\u0301", "a~2"]),
+        st.sampled_from([".png", ".tif", ".TIF", ""]),
+    ),
+    unique=True,
+    max_size=8,
+)
+
+
+@given(files=FILES, relative=st.booleans())
+def test_whatever_is_given_no_two_results_share_a_name(files, relative):
+    paths = [Path("/data", folder, stem + suffix) for folder, stem, suffix in files]
+    below = [Path(folder if relative else "") for folder, _, _ in files]
+    items = _name(list(zip(paths, below, strict=True)))
+    assert not _alike([item.name for item in items])
+    assert [item.path for item in items] == paths
+    assert all(".." not in Path(item.name).parts for item in items)
+
+
+def test_too_long_a_name_is_shortened_and_stays_unique(tmp_path):
+    long = [f"{'n' * 246}{i}.png" for i in range(2)]
+    found = find_items(put(tmp_path, *long))
+    for item in found.items:
+        assert len(item.result(tmp_path, "_overlay.png").name) < 255
+    assert len({item.name for item in found.items}) == 2
+
+
+class TestSegmentFile:
+    @pytest.fixture
+    def item(self, tmp_path: Path) -> Item:
+        return find_items(put(tmp_path / "in", "cells.png")).items[0]
+
+    def test_label_image_record_and_picture_are_written(self, item, tmp_path):
+        *events, done = segment_file(item, tmp_path / "out", SegmentConfig(), overlay=True)
+        assert isinstance(done, FileDone)
+        assert sum(isinstance(e, TileDone) for e in events) == 1
+        assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+            "cells_labels.json",
+            "cells_labels.tif",
+            "cells_overlay.png",
+        ]
+        labels = read_labels(done.labels).image
+        assert np.array_equal(labels, done.segmented.labels)
+        record = json.loads(done.manifest.read_text())
+        assert record["nuclei"] == done.segmented.count == len(np.unique(labels)) - 1
+        assert record["config"] == SegmentConfig().model_dump(mode="json")
+        assert record["labels"] == "cells_labels.tif"
+
+    def test_earlier_results_are_replaced(self, item, tmp_path):
+        for minimum in (0, 10_000):
+            config = SegmentConfig(min_area_px=minimum)
+            *_, done = segment_file(item, tmp_path / "in", config)
+        assert not read_labels(done.labels).image.any()
+
+    def test_hand_made_labels_beside_the_micrograph_are_not_replaced(self, item, tmp_path):
+        truth = tmp_path / "in" / "cells_labels.tif"
+        truth.write_bytes(b"precious")
+        with pytest.raises(FileError, match="would be overwritten"):
+            list(segment_file(item, tmp_path / "in", SegmentConfig()))
+        assert truth.read_bytes() == b"precious"
+
+    def test_closed_in_the_middle_nothing_is_written(self, item, tmp_path):
+        config = SegmentConfig(tile_px=128, overlap_px=32)
+        events = segment_file(item, tmp_path / "out", config)
+        assert any(isinstance(event, TileDone) for event in events)
+        events.close()
+        assert not list(tmp_path.glob("out/*"))
+
+    def test_a_full_disk_leaves_no_part_of_a_file(self, item, tmp_path, monkeypatch):
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("os.fsync", full)
+        with pytest.raises(FileError, match="No space left"):
+            list(segment_file(item, tmp_path / "out", SegmentConfig()))
+        assert not list((tmp_path / "out").iterdir())
+
+    def test_the_result_is_that_of_the_library(self, item, tmp_path, stained):
+        from napari_nucleiseg.segmentation import segment_now
+
+        *_, done = segment_file(item, tmp_path / "out", SegmentConfig())
+        result = segment_now(stained[0])
+        assert isinstance(result, Segmented)
+        assert np.array_equal(read_labels(done.labels).image, result.labels)
+
+
+def test_an_output_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match=r"cannot be written to.*file"):
+        prepare_folder(tmp_path / "file" / "out")
+
+
+def test_names_keep_their_own_spelling(tmp_path):
+    spelled = unicodedata.normalize("NFD", "Zellkern-ü.png")
+    [item] = find_items(put(tmp_path, spelled)).items
+    assert item.name == spelled.removesuffix(".png")
