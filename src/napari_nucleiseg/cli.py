@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .events import EpochDone
 
 SOME_FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def _manual(text: str) -> str:
@@ -83,8 +84,7 @@ def main() -> None:
         # a file name that the terminal cannot show must not end the program
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    if hasattr(signal, "SIGTERM"):
-        signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
     app(prog_name="nucleiseg")
 
 
@@ -550,7 +550,7 @@ def _train(data: Path, config: TrainConfig, out: Path, *, resume: bool) -> bool:
         stop_asked = True
         say("Stopping after this step; press Ctrl-C again to stop at once.")
 
-    earlier = signal.signal(signal.SIGINT, ask_to_stop)
+    earlier = {number: signal.signal(number, ask_to_stop) for number in _STOP_SIGNALS}
     epoch = 0
     try:
         with (
@@ -560,7 +560,7 @@ def _train(data: Path, config: TrainConfig, out: Path, *, resume: bool) -> bool:
             task = None if bar is None else bar.add_task("training", total=1.0)
             for event in events:
                 if isinstance(event, BatchDone):
-                    between_steps = True
+                    between_steps, epoch = True, event.epoch - 1
                     if bar is not None and task is not None:
                         text = f"epoch {event.epoch}, loss {event.loss:.4f}"
                         bar.update(task, completed=event.progress, description=text)
@@ -574,7 +574,8 @@ def _train(data: Path, config: TrainConfig, out: Path, *, resume: bool) -> bool:
     except KeyboardInterrupt:
         stop_asked = True
     finally:
-        signal.signal(signal.SIGINT, earlier)
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
     last = out / "last.pt"
     if not stop_asked:
         say(f"Trained {epoch} epochs; checkpoints are in {out}", sys.stdout)
