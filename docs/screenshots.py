@@ -1,4 +1,6 @@
-"""Take the pictures in docs/images: ``xvfb-run -s "-screen 0 1366x768x24" python docs/screenshots.py``.
+"""Take the pictures in docs/images.
+
+``xvfb-run -a -s "-screen 0 1366x768x24" python docs/screenshots.py``
 
 The settings of whoever runs it stay out of the pictures and are not changed.
 """
@@ -12,13 +14,13 @@ import time
 from pathlib import Path
 
 # before napari and the package look for their folders
-os.environ["XDG_CONFIG_HOME"] = os.environ["NAPARI_CONFIG"] = ""
 _HOME = tempfile.TemporaryDirectory()
 os.environ["XDG_CONFIG_HOME"] = _HOME.name
 os.environ["NAPARI_CONFIG"] = str(Path(_HOME.name) / "napari.yaml")
 
-from napari_nucleiseg.gui.__main__ import open_demo  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
+
+from napari_nucleiseg.gui.__main__ import open_demo  # noqa: E402
 
 IMAGES = Path(__file__).parent / "images"
 

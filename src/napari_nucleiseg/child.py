@@ -1,9 +1,10 @@
 """A Python process beside this one, for work that would make a window stutter.
 
 Importing torch holds the interpreter for a quarter of a second at a stretch, also when a thread
-does it, and some steps of a segmentation hold it for as long on large micrographs. A generator of
-events can run over there instead: `Child.run` gives its events one by one, as if it ran here, and
-closing that closes the generator over there, so that its ``finally`` runs.
+does it, and some steps of a segmentation hold it for as long on large micrographs. And OpenVINO on
+a thread of Qt's pool ends the whole program under PyQt6: both manage the thread's state of Python.
+So a generator of events can run over there: `Child.run` gives its events one by one, as if it ran
+here, and closing that closes the generator over there, so that its ``finally`` runs.
 
 Parent and child take turns: the child computes the next event only when it is asked for, so it is
 never more than one step ahead of a cancel.
@@ -29,6 +30,8 @@ import numpy as np
 from .errors import NucleisegError
 from .events import Event
 from .wording import sentence
+
+NICENESS = 5
 
 
 class ChildError(Exception):
@@ -76,6 +79,8 @@ def serve() -> None:
     # whatever a library prints must not end up between the messages
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)  # the window goes first where there are fewer cores than work
     # Ctrl-C in the terminal that started napari is the parent's to answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -181,7 +186,8 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._complaints,
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0)
+                | getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),
             )
         if self._process.stdin is None or self._process.stdout is None:
             raise NucleisegError("The working process has no pipes")

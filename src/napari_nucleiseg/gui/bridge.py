@@ -6,9 +6,12 @@ computed or read from a disk is handed to the job as a function.
 
 from __future__ import annotations
 
+import importlib
 import weakref
 import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -203,6 +206,18 @@ def placement(layer: Layer) -> dict[str, Any]:
     }
 
 
+def _move(layer: Layer, where: dict[str, Any]) -> None:
+    """Lay a layer where it belongs; each change lets napari draw the whole layer again."""
+    for name, value in where.items():
+        now = getattr(layer, name)
+        if name == "affine":
+            same = np.array_equal(now.affine_matrix, value.affine_matrix)
+        else:
+            same = np.array_equal(np.asarray(now), np.asarray(value))
+        if not same:
+            setattr(layer, name, value)
+
+
 def _level(layer: Layer) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
@@ -248,7 +263,7 @@ class Bridge:
     def __init__(self, viewer: Any) -> None:
         self._viewer = weakref.ref(viewer)
         child = Child()
-        self.session = Session(run_in_thread, child.run)
+        self.session = Session(run_in_thread, partial(_run, child))
         self.session.config = memory.recall_config()
         self._question: Question | None = None
         # result layer of each image layer and plane, and the fingerprint of what was put there
@@ -357,8 +372,7 @@ class Bridge:
         if result is not None and not self.is_edited(result):
             result.data = event.labels
             result.metadata = {**result.metadata, RESULT: event.manifest}
-            for name, value in placement(layer).items():
-                setattr(result, name, value)
+            _move(result, placement(layer))
         else:
             result = Labels(
                 event.labels,
@@ -404,6 +418,16 @@ def layer_of(micrograph: Micrograph) -> tuple[np.ndarray, dict[str, Any], str]:
     }
     pixels = micrograph.pixels
     return pixels.astype(np.uint8) if pixels.dtype.kind == "b" else pixels, settings, "image"
+
+
+def _run(child: Child, function: Callable[..., Iterator[Event]], *args: Any) -> Iterator[Event]:
+    """Run work in the child, and meanwhile get ready for what comes of it.
+
+    napari imports pandas for the first labels layer, a quarter of a second in which the window
+    would stand still; imported by the job's thread, it comes in small steps.
+    """
+    importlib.import_module("pandas")
+    yield from child.run(function, *args)
 
 
 def _let_go(session: Session, child: Child) -> None:
