@@ -76,10 +76,16 @@ def test_one_bit_has_the_polarity_of_the_display(tmp_path, fluorescence):
     mask = fluorescence[1] > 0
     for photometric in ("minisblack", "miniswhite"):
         stored = ~mask if photometric == "miniswhite" else mask
-        tifffile.imwrite(tmp_path / "a.tif", stored, photometric=photometric)
+        tifffile.imwrite(tmp_path / "a.tif", stored, photometric=photometric, metadata=None)
         read = read_micrograph(tmp_path / "a.tif")
         np.testing.assert_array_equal(read.pixels.astype(bool), mask)
         np.testing.assert_array_equal(read_labels(tmp_path / "a.tif").image > 0, mask)
+
+
+def test_a_boolean_array_that_tifffile_wrote_is_a_mask_as_it_was(path, fluorescence):
+    mask = fluorescence[1] > 0
+    tifffile.imwrite(path, mask)  # tagged white-is-zero
+    np.testing.assert_array_equal(read_labels(path).image > 0, mask)
 
 
 def test_one_bit_tiles(path, fluorescence):
@@ -208,9 +214,7 @@ def test_imagej_composite_is_channels_with_its_labels(path, fluorescence):
 def test_imagej_composite_without_a_channel_axis(path):
     pixels = np.arange(2 * 5 * 7, dtype=np.uint16).reshape(2, 5, 7)
     description = "ImageJ=1.54f\nimages=2\nmode=composite\n"
-    tifffile.imwrite(
-        path, pixels, photometric="minisblack", metadata=None, description=description
-    )
+    tifffile.imwrite(path, pixels, photometric="minisblack", metadata=None, description=description)
     read = read_micrograph(path)
     assert read.axes == "CYX"
     np.testing.assert_array_equal(read.pixels, pixels)
@@ -218,7 +222,13 @@ def test_imagej_composite_without_a_channel_axis(path):
 
 @pytest.mark.parametrize(
     ("unit", "per_unit", "um"),
-    [("micron", 5, 0.2), ("\\u00B5m", 5, 0.2), ("nm", 0.005, 0.2), ("mm", 5000, 0.2), ("pixel", 1, None)],
+    [
+        ("micron", 5, 0.2),
+        ("\\u00B5m", 5, 0.2),
+        ("nm", 0.005, 0.2),
+        ("mm", 5000, 0.2),
+        ("pixel", 1, None),
+    ],
 )
 def test_imagej_units(path, fluorescence, unit, per_unit, um):
     pixels = fluorescence[0].pixels
@@ -328,7 +338,9 @@ STACKS = {
 @pytest.mark.parametrize(("shape", "options", "found"), STACKS.values(), ids=STACKS)
 def test_a_stack_is_refused_in_words(path, shape, options, found):
     tifffile.imwrite(path, np.zeros(shape, np.uint8), **options)
-    with pytest.raises(ShapeError, match=rf"not supported yet: a\.tif has {found}\. Save the plane"):
+    with pytest.raises(
+        ShapeError, match=rf"not supported yet: a\.tif has {found}\. Save the plane"
+    ):
         read_micrograph(path)
 
 

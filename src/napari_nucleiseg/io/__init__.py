@@ -3,9 +3,9 @@
 One file per format. A format's module has
 
 - ``NAME``, for messages; ``SUFFIXES``, in lower case; ``MAGIC``, the bytes its files begin with;
-- ``read(path, *, numbers=False) -> Micrograph``; with ``numbers`` the stored numbers are wanted, as in
-  a label image: palette entries are not looked up and greys not inverted;
-- ``write(file, path, labels, pixel_size_um)``, if it can hold label images.
+- ``read(path, *, numbers=False) -> Micrograph``; with ``numbers`` the stored numbers are wanted, as
+  in a label image: palette entries are not looked up and greys not inverted;
+- ``write(path, labels, pixel_size_um)``, if it can hold label images; it uses `write_whole`.
 
 Heavy libraries are imported inside these functions, so that the names of formats cost nothing.
 """
@@ -13,8 +13,8 @@ Heavy libraries are imported inside these functions, so that the names of format
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Literal, NamedTuple
@@ -23,7 +23,6 @@ import numpy as np
 
 from ..channels import propose_channel
 from ..errors import FileError, ShapeError
-from ..files import write_whole
 from ..micrograph import Micrograph
 from ..registry import Registry
 from ._label_numbers import to_labels, whole_numbers
@@ -44,8 +43,9 @@ Colour = Literal["auto", "colour", "channels"]
 FORMATS = Registry("napari_nucleiseg.io", "file format")
 
 
-def _formats() -> Iterator[ModuleType]:
-    return (FORMATS.module(name) for name in FORMATS.names())
+@cache  # looking for formats of other distributions takes longer than reading a picture
+def _formats() -> tuple[ModuleType, ...]:
+    return tuple(FORMATS.module(name) for name in FORMATS.names())
 
 
 SUFFIXES: tuple[str, ...] = tuple(s for module in _formats() for s in module.SUFFIXES)
@@ -141,8 +141,8 @@ def read_micrograph(path: Path | str, *, colour: Colour = "auto") -> Micrograph:
         the full resolution is read.
     colour : {"auto", "colour", "channels"}
         Whether three components are one colour picture or three channels. By itself, 8-bit RGB is
-        colour (grey, if all three are equal) and anything else channels. Does not matter where there
-        are not three.
+        colour (grey, if all three are equal) and anything else channels. Does not matter where
+        there are not three.
 
     Returns
     -------
@@ -224,7 +224,7 @@ def read_labels(path: Path | str) -> Labels:
 
 
 def _read_folder(folder: Path) -> Labels:
-    """One file per nucleus, as in the 2018 Data Science Bowl; numbered in the order of their names."""
+    """One file per nucleus, as in the 2018 Data Science Bowl, numbered by the order of names."""
     files = sorted(
         p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
     )
@@ -279,11 +279,11 @@ def write_labels(
     Parameters
     ----------
     path : Path or str
-        The suffix chooses the format: ``.tif``, ``.png`` (up to 65,535) or ``.npy``. An earlier file
-        of this name is replaced when the new one is complete.
+        The suffix chooses the format: ``.tif``, ``.png`` (up to 65,535) or ``.npy``. An earlier
+        file of this name is replaced when the new one is complete.
     labels : (H, W) integer ndarray
-        0 background, 1..N one nucleus each. Ignored pixels (negative) are written as -1, which makes
-        the numbers signed and needs TIFF or NumPy.
+        0 background, 1..N one nucleus each. Ignored pixels (negative) are written as -1, which
+        makes the numbers signed and needs TIFF or NumPy.
     pixel_size_um : (float, float), optional
         Height and width of a pixel in µm; TIFF keeps it, in ImageJ's way.
 
@@ -316,7 +316,7 @@ def write_labels(
         known = ", ".join(suffix for suffix in writers)
         raise FileError("Labels cannot be written to such a file", path.name, f"Use one of {known}")
     numbers = _fewest_bits(whole_numbers(labels, path.name))
-    write_whole(path, lambda file: module.write(file, path, numbers, pixel_size_um))
+    module.write(path, numbers, pixel_size_um)
     return path
 
 

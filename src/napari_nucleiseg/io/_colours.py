@@ -28,8 +28,8 @@ def look_up(indices: np.ndarray, palette: np.ndarray) -> np.ndarray:
         raise ValueError(f"pixel with colour {int(indices.max())} of {len(palette)}")
     used = palette[np.unique(indices)]
     if (used == used[:, :1]).all():
-        return palette[:, 0][indices]
-    return palette[indices]
+        return np.asarray(palette[:, 0][indices])
+    return np.asarray(palette[indices])
 
 
 def is_lookup_table(palette: np.ndarray) -> bool:

@@ -36,7 +36,7 @@ def whole_numbers(pixels: np.ndarray, name: str) -> np.ndarray:
     if pixels.size and pixels.max() > _MOST:
         raise FileError(
             "A label number is too large",
-            f"{name} has {int(pixels.max()):,}, the largest allowed is {_MOST:,}",
+            f"{name} has {pixels.max():,.0f}, the largest allowed is {_MOST:,}",
             "Renumber the labels from 1",
         )
     if pixels.dtype.kind in "if":
@@ -137,6 +137,6 @@ def to_labels(picture: Micrograph, name: str) -> tuple[np.ndarray, tuple[str, ..
     image, notices = _split_binary(numbers)
     if not notices and _looks_like_intensities(image):
         notices = (
-            f"The numbers in {name} are strewn like grey values: it may be a micrograph, not labels.",
+            f"The numbers of {name} are strewn like grey values; it may be a micrograph instead.",
         )
     return image, notices

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
 from ..errors import ShapeError
+from ..files import write_whole
 from ..micrograph import Micrograph
 from ._decoding import check_size, decoding
 from ._planes import MOST_CHANNELS, channels_first
@@ -17,7 +17,7 @@ SUFFIXES = (".npy",)
 MAGIC = (b"\x93NUMPY",)
 
 
-def read(path: Path, *, numbers: bool = False) -> Micrograph:
+def read(path: Path, *, numbers: bool = False) -> Micrograph:  # noqa: ARG001 (all are numbers)
     """Read an array of numbers; see `napari_nucleiseg.io.read_micrograph`.
 
     An array says nothing of its axes: (H, W, 3) of 8 bits is taken as colour, a first or last axis
@@ -28,7 +28,9 @@ def read(path: Path, *, numbers: bool = False) -> Micrograph:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
         check_size(path, mapped.nbytes)
         pixels = np.array(mapped, dtype=mapped.dtype.newbyteorder("="))
-    pixels = pixels.reshape([n for i, n in enumerate(pixels.shape) if n != 1 or i >= pixels.ndim - 2])
+    pixels = pixels.reshape(
+        [n for i, n in enumerate(pixels.shape) if n != 1 or i >= pixels.ndim - 2]
+    )
     if pixels.ndim == 2:
         return Micrograph(pixels, "YX", path=path)
     if pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8:
@@ -43,6 +45,6 @@ def read(path: Path, *, numbers: bool = False) -> Micrograph:
     )
 
 
-def write(file: IO[bytes], path: Path, labels: np.ndarray, pixel_size_um: object = None) -> None:
+def write(path: Path, labels: np.ndarray, pixel_size_um: object = None) -> None:  # noqa: ARG001
     """Write a label image; see `napari_nucleiseg.io.write_labels`."""
-    np.save(file, labels, allow_pickle=False)
+    write_whole(path, lambda file: np.save(file, labels, allow_pickle=False))

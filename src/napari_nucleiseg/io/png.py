@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
 from ..errors import FileError
+from ..files import write_whole
 from ..micrograph import Micrograph
 
 NAME = "PNG"
@@ -65,13 +65,15 @@ def _read_16bit(path: Path) -> Micrograph:
     return Micrograph(pixels, "YX", path=path, notices=tuple(notices))
 
 
-def write(file: IO[bytes], path: Path, labels: np.ndarray, pixel_size_um: object = None) -> None:
+def write(path: Path, labels: np.ndarray, pixel_size_um: object = None) -> None:  # noqa: ARG001
     """Write a label image with 8 or 16 bits; see `napari_nucleiseg.io.write_labels`."""
     from PIL import Image
 
     if labels.dtype.kind == "i":
         raise FileError(
-            "A PNG file cannot hold ignored pixels (-1)", path.name, "Choose a name that ends in .tif"
+            "A PNG file cannot hold ignored pixels (-1)",
+            path.name,
+            "Choose a name that ends in .tif",
         )
     if labels.dtype.itemsize > 2:
         raise FileError(
@@ -79,4 +81,5 @@ def write(file: IO[bytes], path: Path, labels: np.ndarray, pixel_size_um: object
             f"{path.name} would need {int(labels.max()):,}",
             "Choose a name that ends in .tif",
         )
-    Image.fromarray(labels).save(file, format="PNG")
+    picture = Image.fromarray(labels)
+    write_whole(path, lambda file: picture.save(file, format="PNG"))

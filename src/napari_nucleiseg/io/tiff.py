@@ -6,11 +6,12 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import FileError, ShapeError
+from ..files import write_whole
 from ..micrograph import Micrograph
 from ._colours import cmyk_to_rgb, is_lookup_table, look_up, palette_is_numbers, without_alpha
 from ._decoding import check_size, damaged, decoding, listening
@@ -29,8 +30,8 @@ _LOSSY = {6, 7, 33003, 33004, 33005, 33007, 34712, 34892, 34933, 50001, 22610}
 _EXPANSION = {5: 4096, 8: 1100, 32946: 1100, 32773: 128}
 _ALPHA = {1, 2}
 _CENTIMETRE = 3
-# Resolution tags hold the microscope's pixel size or the 72, 96, 300, 600 or 1200 dots per inch of a
-# program for printing. A nucleus is 5 to 20 µm wide, so larger pixels are dots on paper.
+# Resolution tags hold the microscope's pixel size or the 72, 96, 300, 600 or 1200 dots per inch of
+# a program for printing. A nucleus is 5 to 20 µm wide, so larger pixels are dots on paper.
 _PLAUSIBLE_UM = (0.001, 20.0)
 _PLACES = {"Z": "focal planes", "T": "time points", "C": "channels", "S": "colour components"}
 
@@ -47,7 +48,8 @@ def read(path: Path, *, numbers: bool = False) -> Micrograph:
     """Read a TIFF file; see `napari_nucleiseg.io.read_micrograph`.
 
     The full resolution of a pyramid is read. A pixel size is taken from OME or ImageJ metadata;
-    from the plain resolution tags only if they are per centimetre and a pixel is at most 20 µm wide.
+    from the plain resolution tags only if they are per centimetre and a pixel is at most 20 µm
+    wide.
     """
     import tifffile
 
@@ -74,10 +76,12 @@ def read(path: Path, *, numbers: bool = False) -> Micrograph:
                 "Save the labels as TIFF without compression or with ZIP",
             )
         planes = _split_plane(tif, path, heard) if ome.split else _read_series(tif, path, heard)
-        _refuse_damage(path, heard)
+        _refuse_damage(path, heard)  # what was logged on the way
         has_lookup_table = imagej is not None or is_ome
+        # tifffile marks boolean arrays as white-is-zero, and means the numbers it writes
+        as_numbers = numbers and (page.dtype != bool or tif.is_shaped)
         micrograph = _interpret(
-            _unfold(planes, path, imagej), page, path, imagej, has_lookup_table, numbers
+            _unfold(planes, path, imagej), page, path, imagej, has_lookup_table, as_numbers
         )
         pixel_size, notices = _pixel_size(page, ome, imagej, description)
     if micrograph.pixels.dtype.kind not in "biuf":
@@ -109,7 +113,7 @@ def _read_series(tif: Any, path: Path, heard: list[str]) -> _Planes:
     _refuse_damage(path, heard)
     _refuse_lies(series, tif.filehandle.size, path)
     pixels = series.asarray(level=0)
-    notices = ()
+    notices: tuple[str, ...] = ()
     others = [s for s in tif.series[1:] if math.prod(s.shape) >= math.prod(series.shape)]
     if others:
         notices = (f"The file holds {len(others) + 1} pictures; the first was read.",)
@@ -156,7 +160,9 @@ def _refuse_lies(source: Any, size: int, path: Path) -> None:
     start = getattr(source, "dataoffset", None)
     if start is not None:
         if start + expected > size:
-            raise damaged(path, NAME, f"its pixels take {expected:,} bytes, it has {size - start:,}")
+            raise damaged(
+                path, NAME, f"its pixels take {expected:,} bytes, it has {size - start:,}"
+            )
         check_size(path, expected)
         return
     for page in getattr(source, "pages", None) or [source]:
@@ -167,14 +173,18 @@ def _refuse_lies(source: Any, size: int, path: Path) -> None:
         pieces = math.prod(key.chunked)
         there = [n for o, n in zip(offsets, counts, strict=False) if o and n]
         if len(there) < pieces:
-            raise damaged(path, NAME, f"{pieces - len(there)} of {pieces} strips or tiles are missing")
+            raise damaged(
+                path, NAME, f"{pieces - len(there)} of {pieces} strips or tiles are missing"
+            )
         if any(o + n > size for o, n in zip(offsets, counts, strict=True)):
             raise damaged(path, NAME, "it ends before its pixels do")
         bits = key.bitspersample if isinstance(key.bitspersample, int) else 8
         claimed = math.prod(key.shape) * bits // 8
         most = _EXPANSION.get(int(key.compression), 1 if int(key.compression) == 1 else None)
         if most is not None and claimed > sum(counts) * most:
-            raise damaged(path, NAME, f"{claimed:,} bytes of pixels cannot come from {sum(counts):,}")
+            raise damaged(
+                path, NAME, f"{claimed:,} bytes of pixels cannot come from {sum(counts):,}"
+            )
     check_size(path, expected)
 
 
@@ -206,7 +216,7 @@ def _unfold(planes: _Planes, path: Path, imagej: dict[str, Any] | None) -> _Plan
     raise ShapeError(
         "Stacks of planes are not supported yet",
         f"{path.name} has {found}",
-        "Save the plane to segment as its own file (in ImageJ: Image > Duplicate, without the stack)",
+        "Save the plane to segment as its own file (in ImageJ: Image > Duplicate)",
     )
 
 
@@ -238,7 +248,7 @@ def _interpret(
             )
     elif photometric == _WHITE_IS_ZERO:
         if pixels.dtype.kind == "b":
-            pixels = ~pixels
+            pixels = pixels if numbers else ~pixels
         elif pixels.dtype.kind == "u" and not numbers:
             bits = page.bitspersample if isinstance(page.bitspersample, int) else None
             brightest = 2 ** (bits or pixels.dtype.itemsize * 8) - 1
@@ -281,9 +291,7 @@ def _samples(
     if pixels.ndim == 2:
         return Micrograph(pixels, "YX", path=path, notices=tuple(notices))
     if eight_bit_colour and pixels.shape[-1] == 3:
-        return Micrograph(
-            np.ascontiguousarray(pixels), "YXS", path=path, notices=tuple(notices)
-        )
+        return Micrograph(np.ascontiguousarray(pixels), "YXS", path=path, notices=tuple(notices))
     if is_colour:
         bits = pixels.dtype.itemsize * 8
         notices.append(
@@ -343,9 +351,7 @@ def _pixel_size(
     )
 
 
-def write(
-    file: IO[bytes], path: Path, labels: np.ndarray, pixel_size_um: tuple[float, float] | None = None
-) -> None:
+def write(path: Path, labels: np.ndarray, pixel_size_um: tuple[float, float] | None = None) -> None:
     """Write a label image, compressed; see `napari_nucleiseg.io.write_labels`.
 
     The pixel size is written the way ImageJ does: the unit in the description, and its pixels per
@@ -353,20 +359,15 @@ def write(
     """
     import tifffile
 
-    calibration: dict[str, Any] = {}
+    options: dict[str, Any] = {
+        "photometric": "minisblack",
+        "compression": "zlib",
+        "metadata": None,
+        "software": "napari-nucleiseg",
+    }
     if pixel_size_um is not None:
         height, width = pixel_size_um
-        calibration = {
-            "description": "ImageJ=1.11a\nimages=1\nunit=micron\n",
-            "resolution": (1 / width, 1 / height),
-            "resolutionunit": "NONE",
-        }
-    tifffile.imwrite(
-        file,
-        labels,
-        photometric="minisblack",
-        compression="zlib",
-        metadata=None,
-        software="napari-nucleiseg",
-        **calibration,
-    )
+        options["description"] = "ImageJ=1.11a\nimages=1\nunit=micron\n"
+        options["resolution"] = (1 / width, 1 / height)
+        options["resolutionunit"] = "NONE"
+    write_whole(path, lambda file: tifffile.imwrite(file, labels, **options))
