@@ -472,6 +472,8 @@ class TestTrain:
         run("segment", STAINED, "--model", model, "--out", tmp_path / "out", "--engine", "torch")
         manifest = json.loads((tmp_path / "out" / "stained_labels.json").read_text())
         assert manifest["model"]["sha256"] == store.read_card(model).sha256
+        again = run("train", "--data", pairs, "--out", out, "--epochs", "2", *TINY)
+        assert "is finished already; --no-resume starts anew" in again.stdout
 
     @pytest.mark.slow
     @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a child there")

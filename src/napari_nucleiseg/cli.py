@@ -161,7 +161,7 @@ def progress_bar() -> Iterator[Progress | None]:
         TextColumn("{task.percentage:>3.0f} %"),
         TimeRemainingColumn(compact=True),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True, soft_wrap=True), transient=True) as bar:
         yield bar
 
 
@@ -276,7 +276,7 @@ def _segment_all(
         for number, item in enumerate(found.items):
             notices: list[str] = []
             if bar is not None and task is not None:
-                bar.update(task, description=item.path.name, completed=number)
+                bar.update(task, description=_shortened(item.path.name), completed=number)
             try:
                 work = segment_file(item, out, config, overlay=overlay)
                 with closing(work) as events:  # type: ignore[type-var]
@@ -319,6 +319,12 @@ def _segment_all(
         raise typer.Exit(INTERRUPTED)
     if failed:
         raise typer.Exit(SOME_FAILED)
+
+
+def _shortened(name: str, most: int = 32) -> str:
+    """Beginning and end of a name that would leave no room for the bar."""
+    half = (most - 1) // 2
+    return name if len(name) <= most else f"{name[:half]}…{name[-half:]}"
 
 
 def _file_record(event: FileDone, notices: list[str]) -> dict[str, Any]:
@@ -577,7 +583,9 @@ def _train(data: Path, config: TrainConfig, out: Path, *, resume: bool) -> bool:
         for number, handler in earlier.items():
             signal.signal(number, handler)
     last = out / "last.pt"
-    if not stop_asked:
+    if not stop_asked and not epoch:
+        say(f"The run in {out} is finished already; --no-resume starts anew.", sys.stdout)
+    elif not stop_asked:
         say(f"Trained {epoch} epochs; checkpoints are in {out}", sys.stdout)
     elif last.is_file():
         say(
