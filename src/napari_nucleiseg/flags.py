@@ -97,8 +97,6 @@ def _flag_type(field: FieldInfo) -> Any:
 def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
     """One flag as a parameter of a command."""
     kind, default = _flag_type(field), field.default
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        default = None if default is None else kind(default)
     spelled = flag_name(name)
     if kind is bool:
         spelled += f"/--no-{spelled[2:]}"
