@@ -7,7 +7,10 @@ BIN := $(VENV)/bin
 .PHONY: run test test-gpu lint screenshots clean system-packages
 
 run: $(VENV)/.run
-	$(BIN)/python -m napari_nucleiseg.gui.start || $(BIN)/nucleiseg demo --out nucleiseg-output
+	@if [ "$$(uname -s)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]; then \
+	    echo "No display: segmenting the sample on the command line instead."; \
+	    $(BIN)/nucleiseg demo --out nucleiseg-output; \
+	else $(BIN)/python -m napari_nucleiseg.gui; fi
 
 test: $(VENV)/.dev system-packages
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -18,11 +18,11 @@ class DecodeConfig(Config):
     """How maps become nuclei."""
 
     probability: float = Field(0.5, ge=0.05, le=0.95, description="a nucleus' least probability")
-    seed_levels: tuple[float, ...] = Field(
-        (0.5,), min_length=1, description="depths at which a piece may fall apart into nuclei"
+    seed_depth: float = Field(
+        0.5, ge=0, le=1, description="depth that is the core of a nucleus, from 0 to 1"
     )
-    min_area_px: int = Field(12, ge=0, description="smaller pieces are removed (px)")
-    min_seed_px: int = Field(4, ge=1, description="smaller seeds are no nucleus of their own (px)")
+    min_area_px: int = Field(20, ge=0, description="smaller pieces are removed (px)")
+    min_seed_px: int = Field(8, ge=1, description="smaller seeds are no nucleus of their own (px)")
 
 
 def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
@@ -63,38 +63,11 @@ def renumber(labels: np.ndarray, min_area_px: int = 1) -> np.ndarray:
 
 
 def _seeds(distance: np.ndarray, inside: np.ndarray, config: DecodeConfig) -> np.ndarray:
-    """Number the seeds: pieces that are deep enough, and deeper pieces where one falls apart."""
-    levels = sorted(config.seed_levels)
-    seeds, _ = ndimage.label(inside & (distance > levels[0]))
-    for level in levels[1:]:
-        deeper, count = ndimage.label(inside & (distance > level))
-        if not count:
-            break
-        big = np.bincount(deeper.ravel(), minlength=count + 1) >= config.min_seed_px
-        big[0] = False
-        first = ndimage.find_objects(deeper)
-        parent = np.zeros(count + 1, np.int64)
-        for i, where in enumerate(first, 1):
-            y, x = where[0].start, where[1].start
-            row = deeper[y, where[1]]
-            parent[i] = seeds[y, x + int(np.argmax(row == i))]
-        children = np.bincount(parent[big], minlength=int(seeds.max()) + 1)
-        splits = children >= 2
-        splits[0] = False
-        if splits.any():
-            top = int(seeds.max())
-            seeds[splits[seeds]] = 0
-            mine = big & splits[parent]
-            number = np.zeros(count + 1, np.int32)
-            number[mine] = top + 1 + np.arange(int(mine.sum()))
-            new = number[deeper]
-            seeds = np.where(new > 0, new, seeds)
-    sizes = np.bincount(seeds.ravel())
-    sizes[0] = config.min_seed_px
-    if (sizes < config.min_seed_px).any():
-        seeds[(sizes < config.min_seed_px)[seeds]] = 0
-    numbered: np.ndarray = seeds
-    return numbered
+    """Number the pieces of the foreground that are deep and large enough to be seeds."""
+    seeds: np.ndarray = ndimage.label(inside & (distance > config.seed_depth))[0]
+    small = np.bincount(seeds.ravel()) < config.min_seed_px
+    small[0] = False
+    return np.where(small[seeds], 0, seeds) if small.any() else seeds
 
 
 def maps_to_labels(

@@ -68,11 +68,10 @@ def choose_pixels(
 
 def decode_config(config: SegmentConfig) -> DecodeConfig:
     """Translate the user's settings into those of the decoding."""
-    shift = (0.5 - config.seed_sensitivity) * 0.4
-    defaults = DecodeConfig()
-    levels = tuple(min(max(level + shift, 0.05), 0.95) for level in defaults.seed_levels)
+    # the deeper a core must be, the sooner touching nuclei have cores of their own
+    depth = DecodeConfig().seed_depth + 0.6 * (config.seed_sensitivity - 0.5)
     return DecodeConfig(
-        probability=config.probability, seed_levels=levels, min_area_px=config.min_area_px
+        probability=config.probability, seed_depth=depth, min_area_px=config.min_area_px
     )
 
 

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_nucleiseg.data.pairs import find_pairs, load_pairs
+from napari_nucleiseg.data.patches import TrainingImage
+from napari_nucleiseg.errors import FileError, TrainingError
+from napari_nucleiseg.events import Notice
+from napari_nucleiseg.intensity import NormaliseConfig
+from napari_nucleiseg.io import write_labels
+
+
+@pytest.fixture
+def folder(tmp_path, fluorescence, stained):
+    """images/ and masks/ with two pairs."""
+    (tmp_path / "images").mkdir()
+    for name, (micrograph, labels) in {"a": fluorescence, "b": stained}.items():
+        Image.fromarray(micrograph.pixels).save(tmp_path / "images" / f"{name}.png")
+        write_labels(tmp_path / "masks" / f"{name}.png", labels)
+    return tmp_path
+
+
+def images(pairs):
+    return [i for i in load_pairs(pairs, NormaliseConfig()) if isinstance(i, TrainingImage)]
+
+
+def test_finds_images_and_masks_of_the_same_stem(folder, fluorescence):
+    pairs, notices = find_pairs(folder)
+    assert [p.name for p in pairs] == ["a", "b"]
+    assert notices == ()
+    first, second = images(pairs)
+    assert np.array_equal(first.labels, fluorescence[1])
+    assert (first.group, second.group) == ("dark", "colour")
+
+
+def test_names_what_has_no_partner(folder):
+    (folder / "masks" / "b.png").unlink()
+    pairs, notices = find_pairs(folder)
+    assert [p.name for p in pairs] == ["a"]
+    assert "b.png has no label image" in notices[0]
+
+
+def test_leaves_other_files_alone(folder):
+    (folder / "images" / "Thumbs.db").write_bytes(b"thumbs")
+    (folder / "images" / "notes.txt").write_text("notes", encoding="utf-8")
+    assert [p.name for p in find_pairs(folder)[0]] == ["a", "b"]
+
+
+def test_honours_the_split_of_an_index(folder):
+    text = "image_id,split\na,train\nb,val\n"
+    (folder / "index.csv").write_text(text, encoding="utf-8")
+    assert {p.name: p.split for p in find_pairs(folder)[0]} == {"a": "train", "b": "val"}
+
+
+def test_an_index_without_its_columns_is_named(folder):
+    (folder / "index.csv").write_text("name\na\n", encoding="utf-8")
+    with pytest.raises(TrainingError, match=r"index\.csv"):
+        find_pairs(folder)
+
+
+def test_finds_label_images_beside_the_micrographs(folder, tmp_path):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for name in ("a", "b"):
+        shutil.copy(folder / "images" / f"{name}.png", flat / f"{name}.png")
+    write_labels(flat / "a_labels.tif", np.eye(360, dtype=np.int32))
+    pairs, notices = find_pairs(flat)
+    assert [(p.name, p.labels.name) for p in pairs] == [("a", "a_labels.tif")]
+    assert "b.png has no b_labels" in notices[0]
+
+
+def test_finds_one_file_per_nucleus(tmp_path, fluorescence):
+    micrograph, labels = fluorescence
+    for sub in ("images", "masks"):
+        (tmp_path / "id1" / sub).mkdir(parents=True)
+    Image.fromarray(micrograph.pixels).save(tmp_path / "id1" / "images" / "id1.png")
+    for number in np.unique(labels[labels > 0]):
+        mask = np.where(labels == number, 255, 0).astype(np.uint8)
+        Image.fromarray(mask).save(tmp_path / "id1" / "masks" / f"{number}.png")
+    (image,) = images(find_pairs(tmp_path)[0])
+    assert len(np.unique(image.labels)) == len(np.unique(labels))
+    assert np.array_equal(image.labels > 0, labels > 0)
+
+
+def test_different_sizes_name_both_files(folder):
+    write_labels(folder / "masks" / "a.png", np.ones((10, 12), np.int32))
+    with pytest.raises(TrainingError, match=r"a\.png is 360×360, .*a\.png is 10×12"):
+        images(find_pairs(folder)[0])
+
+
+def test_a_broken_file_is_named(folder):
+    (folder / "images" / "a.png").write_bytes(b"")
+    with pytest.raises(FileError, match=r"a\.png"):
+        images(find_pairs(folder)[0])
+
+
+def test_binary_masks_never_train_one_giant_nucleus(folder, fluorescence):
+    binary = np.where(fluorescence[1] > 0, 255, 0).astype(np.uint8)
+    Image.fromarray(binary).save(folder / "masks" / "a.png")
+    items = list(load_pairs(find_pairs(folder)[0], NormaliseConfig()))
+    first = next(i for i in items if isinstance(i, TrainingImage))
+    assert first.labels.max() > 10
+    assert any(isinstance(i, Notice) for i in items)
+
+
+@pytest.mark.parametrize("name", ["absent", "empty"])
+def test_a_useless_folder_is_named(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TrainingError, match=name):
+        find_pairs(tmp_path / name)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+import yaml
+
+from napari_nucleiseg.errors import ModelError
+from napari_nucleiseg.store import (
+    BUNDLED,
+    check_hash,
+    file_hash,
+    find_model,
+    list_models,
+    load_network,
+    save_model,
+    user_folder,
+)
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A copy of the bundled model that may be damaged."""
+    for suffix in (".safetensors", ".yaml"):
+        shutil.copy(BUNDLED / f"nuclei{suffix}", tmp_path / f"copy{suffix}")
+    return tmp_path / "copy.safetensors"
+
+
+def test_the_bundled_model_is_small_half_precision_and_as_its_card_says():
+    model = find_model("nuclei")
+    assert model.path.stat().st_size <= 6_000_000
+    assert file_hash(model.path) == model.sha256
+    network = load_network(model)
+    assert not network.training
+    assert sum(p.numel() for p in network.parameters()) == model.card["parameters"]
+
+
+def test_the_bundled_card_names_data_licence_split_command_and_scores():
+    card = find_model("nuclei").card
+    assert card["data"]["licence"].startswith("CC0")
+    assert "train" in card["data"]["split"]
+    assert "nucleiseg train --recipe nuclei" in card["command"]
+    assert {"all", "fluorescence", "stained", "brightfield"} <= card["scores"].keys()
+    assert card["training"]["minutes"] > 0
+    assert card["training"]["versions"]["torch"]
+
+
+def test_own_models_are_listed_after_the_bundled_one(copied, monkeypatch):
+    card = yaml.safe_load(copied.with_suffix(".yaml").read_text(encoding="utf-8"))
+    text = yaml.safe_dump({**card, "name": "mine"})
+    copied.with_suffix(".yaml").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("NUCLEISEG_MODELS", str(copied.parent))
+    assert next(iter(list_models())).name == "nuclei"
+    assert find_model("mine").path == copied
+
+
+def test_an_unknown_model_lists_the_known_ones_and_says_where_to_put_the_file():
+    with pytest.raises(ModelError) as error:
+        find_model("h_and_e")
+    assert "nuclei" in str(error.value)
+    assert "h_and_e.safetensors" in str(error.value)
+    assert str(user_folder()) in str(error.value)
+
+
+def test_damaged_weights_are_noticed(copied):
+    content = bytearray(copied.read_bytes())
+    content[-100] ^= 255
+    copied.write_bytes(content)
+    with pytest.raises(ModelError, match="damaged"):
+        load_network(find_model(copied))
+
+
+@pytest.mark.parametrize("missing", [".safetensors", ".yaml"])
+def test_half_a_model_is_named(copied, missing):
+    copied.with_suffix(missing).unlink()
+    with pytest.raises(ModelError, match=f"copy{missing}"):
+        find_model(copied)
+
+
+@pytest.mark.parametrize("text", ["", "just words", "{", "name: x\n"])
+def test_a_useless_card_is_named(copied, text):
+    copied.with_suffix(".yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ModelError, match=r"copy\.yaml"):
+        find_model(copied)
+
+
+def test_weights_of_another_size_do_not_load(copied):
+    card = yaml.safe_load(copied.with_suffix(".yaml").read_text(encoding="utf-8"))
+    card["architecture_options"] = {"widths": [8, 8]}
+    copied.with_suffix(".yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
+    with pytest.raises(ModelError, match="do not fit"):
+        load_network(find_model(copied))
+
+
+def test_saved_weights_are_half_precision_where_that_is_safe(tmp_path):
+    weights = {"w": torch.rand(3, 4, dtype=torch.float32), "variance": torch.tensor([1e6])}
+    card = {"architecture": "nuclei_unet", "normalise": {}, "maps": [], "multiple": 1}
+    model = save_model(tmp_path / "m.safetensors", weights, card)
+    from safetensors.torch import load_file
+
+    kept = load_file(model.path)
+    assert kept["w"].dtype == torch.float16
+    assert kept["variance"].item() == 1e6
+    check_hash(model)
