@@ -75,6 +75,7 @@ NOT_PICTURES = {
     "jpeg head": (b"\xff\xd8\xff\xe0", "damaged or incomplete"),
     "bmp head": (b"BM are two letters", "damaged or incomplete"),
     "npy head": (b"\x93NUMPY\x01\0", "damaged or incomplete"),
+    "npy header": (b"\x93NUMPY\x01\0\x0a\0{'descr':(\n", "damaged or incomplete"),
     "czi": (b"ZISRAWFILE" + bytes(50), "Zeiss CZI file cannot be opened yet"),
     "zip": (b"PK\x03\x04" + bytes(50), "ZIP archive cannot be opened yet"),
 }

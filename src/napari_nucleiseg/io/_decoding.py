@@ -8,6 +8,7 @@ import os
 import struct
 import sys
 import threading
+import tokenize
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ _DAMAGE = (
     TypeError,
     ValueError,
     struct.error,
+    tokenize.TokenError,  # NumPy, for a broken header
     zlib.error,
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ def read(path: Path, *, numbers: bool = False) -> Micrograph:  # noqa: ARG001 (a
     An array says nothing of its axes: (H, W, 3) of 8 bits is taken as colour, a first or last axis
     of up to six as channels.
     """
-    with decoding(path, NAME):
+    with decoding(path, NAME), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about headers that Python 2 wrote
         # mapping compares the claimed size with the file's before anything is allocated
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
         check_size(path, mapped.nbytes)
