@@ -143,12 +143,14 @@ class SegmentDock(QWidget):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
-        self._viewer = napari_viewer
         self._bridge = bridge_of(napari_viewer)
+        # the viewer behind the proxy: through a proxy, a layer is another object at every look
+        self._viewer = self._bridge.viewer
         self._session = self._bridge.session
         self._images: list[Image] = []
         self._truths: list[Labels] = []
         self._asked: Callable[[], Image | None] = lambda: None
+        self._followed: Callable[[], Image | None] = lambda: None
         self._last_tile: TileDone | None = None
         self._colours: dict[str, str] = {}
         self._proposal: ChannelProposed | None = None
@@ -398,9 +400,9 @@ class SegmentDock(QWidget):
         self._welcome.setVisible(not self._images)
         self._body.setVisible(bool(self._images))
         self._folds.setVisible(bool(self._images))
-        if image is None:
-            self.image.setCurrentIndex(0 if self._images else -1)
-            self._follow()
+        if self.image.currentIndex() < 0 and self._images:
+            self.image.setCurrentIndex(0)
+        self._follow()
         if self.layer is not image:
             self._show_image()
         elif truth is None:
@@ -408,9 +410,12 @@ class SegmentDock(QWidget):
 
     def _follow(self) -> None:
         """Choose the image that was selected in the layer list."""
-        active = self._viewer.layers.selection.active
-        at = _index(self._images, active)
-        if at >= 0 and at != self.image.currentIndex() and not self._session.is_busy:
+        at = _index(self._images, self._viewer.layers.selection.active)
+        # only once: afterwards the choice in this dock counts
+        if at < 0 or self._followed() is self._images[at]:
+            return
+        self._followed = weakref.ref(self._images[at])
+        if not self._session.is_busy:
             self.image.setCurrentIndex(at)
 
     def _show_image(self) -> None:

@@ -1,0 +1,47 @@
+"""Viewers, docks and sessions for the tests of the GUI; nothing leaks from one test to the next."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("napari")
+
+from napari_nucleiseg.gui import memory
+from napari_nucleiseg.gui.bridge import bridge_of
+from napari_nucleiseg.gui.segment_dock import SegmentDock
+
+
+@pytest.fixture(autouse=True)
+def own_memory(tmp_path, monkeypatch):
+    """Settings of the user who runs the tests are neither read nor written."""
+    file = tmp_path / "docks.json"
+    monkeypatch.setattr(memory, "memory_file", lambda: file)
+    return file
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    """What napari hands to a dock: a proxy of a viewer."""
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def dock(viewer, qtbot):
+    """The dock in its window."""
+    widget = SegmentDock(viewer)
+    viewer.window.add_dock_widget(widget, name="Segment nuclei")
+    yield widget
+    bridge = bridge_of(viewer)
+    bridge.session.cancel()
+    qtbot.waitUntil(lambda: not bridge.session.is_busy, timeout=60_000)
+
+
+@pytest.fixture
+def work(monkeypatch, viewer):
+    """Replaces the segmentation by a generator of the test; still on the job's thread."""
+
+    def replace(generator):
+        bridge = bridge_of(viewer)
+        monkeypatch.setattr(bridge.session, "_work_in", lambda function, *args: generator(*args))
+
+    return replace

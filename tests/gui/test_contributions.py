@@ -1,0 +1,118 @@
+"""What napari finds in the manifest, by way of npe2, as napari does it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+from napari.layers import Labels
+
+from napari_nucleiseg.gui.bridge import bridge_of
+from napari_nucleiseg.gui.contributions import get_reader, write
+from napari_nucleiseg.gui.segment_dock import SegmentDock
+from napari_nucleiseg.io import read_labels
+from napari_nucleiseg.samples import SAMPLES, read_sample
+
+PLUGIN = "napari-nucleiseg"
+
+
+@pytest.fixture
+def plugin(npe2pm_, viewer):
+    return viewer
+
+
+@pytest.fixture
+def npe2pm_():
+    from npe2 import PluginManager
+
+    manager = PluginManager.instance()
+    manager.discover()
+    return manager
+
+
+def test_the_manifest_is_valid():
+    done = subprocess.run(
+        [sys.executable, "-m", "npe2.cli", "validate", "--imports", PLUGIN],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_samples_come_with_their_truth(plugin, name):
+    image, truth = plugin.open_sample(PLUGIN, name)
+    micrograph, labels = read_sample(name)
+    assert np.array_equal(image.data, micrograph.pixels)
+    assert image.rgb == micrograph.is_colour
+    assert truth.name == f"{image.name} · truth"
+    assert np.array_equal(truth.data, labels)
+
+
+def test_the_reader_keeps_channels_pixel_size_and_names(plugin, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 900, (2, 30, 40), np.uint16)
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(
+        path,
+        pixels,
+        metadata={
+            "axes": "CYX",
+            "PhysicalSizeX": 0.4,
+            "PhysicalSizeY": 0.2,
+            "Channel": {"Name": ["actin", "DAPI"]},
+        },
+    )
+    (layer,) = plugin.open(path, plugin=PLUGIN)
+    assert layer.name == "a"
+    assert tuple(layer.scale) == pytest.approx((1, 0.2, 0.4))
+    assert [str(u) for u in layer.units] == ["pixel", "micrometer", "micrometer"]
+    assert layer.axis_labels == ("c", "y", "x")
+    assert layer.metadata["nucleiseg_micrograph"]["channel_names"] == ("actin", "DAPI")
+    assert np.array_equal(layer.data, pixels)
+
+
+def test_the_reader_takes_files_only(tmp_path):
+    assert get_reader(str(tmp_path)) is None
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png", ".npy"])
+def test_labels_are_written_without_loss(plugin, tmp_path, suffix):
+    labels = np.zeros((30, 40), np.int32)
+    labels[:2, :40] = np.arange(1, 81).reshape(2, 40) * 7
+    layer = plugin.add_labels(labels)
+    (path,) = layer.save(str(tmp_path / f"a{suffix}"), plugin=PLUGIN)
+    assert np.array_equal(read_labels(path).image, labels)
+
+
+def test_a_plane_of_its_own_is_written_as_a_plane(tmp_path):
+    labels = np.arange(12, dtype=np.int32).reshape(1, 3, 4)
+    (path,) = write(str(tmp_path / "a.tif"), labels, {})
+    assert np.array_equal(read_labels(path).image, labels[0])
+
+
+def test_the_dock_is_in_both_menus(plugin):
+    from napari._app_model import get_app_model
+
+    menus = get_app_model().menus
+    for menu in ("napari/layers/segment", "napari/plugins"):
+        commands = [getattr(item, "command", None) for item in menus.get_menu(menu)]
+        titles = [command.title for command in commands if command is not None]
+        assert any(title.startswith("Segment nuclei") for title in titles), menu
+
+
+def test_the_dock_opens_from_the_menu_and_takes_a_proxy(plugin):
+    _, dock = plugin.window.add_plugin_dock_widget(PLUGIN, "Segment nuclei")
+    dock = getattr(dock, "__wrapped__", dock)
+    assert isinstance(dock, SegmentDock)
+    assert dock._bridge is bridge_of(plugin)
+
+
+def test_a_result_can_be_saved(plugin, tmp_path):
+    layer = Labels(np.eye(8, dtype=np.int32), name="a · nuclei", scale=(0.2, 0.2), units="um")
+    plugin.add_layer(layer)
+    plugin.layers.save(str(tmp_path / "a.tif"), plugin=PLUGIN)
+    assert np.array_equal(read_labels(tmp_path / "a.tif").image, np.eye(8))

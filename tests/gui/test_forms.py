@@ -1,0 +1,69 @@
+import pytest
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox
+
+from napari_nucleiseg import SegmentConfig
+from napari_nucleiseg.gui.forms import Fold, Form, title_of
+
+
+@pytest.fixture
+def form(qtbot):
+    widget = Form(SegmentConfig(), list(SegmentConfig.model_fields))
+    qtbot.addWidget(widget)
+    return widget
+
+
+def test_every_setting_has_a_field_that_shows_it_and_tells_of_changes(form, qtbot):
+    new = {
+        "model": "other",
+        "channel": "DAPI",
+        "colour": "channels",
+        "device": "cpu",
+        "engine": "torch",
+        "probability": 0.75,
+        "seed_sensitivity": 0.25,
+        "min_area_px": 40,
+        "tile_px": 512,
+        "overlap_px": 64,
+        "batch_size": 2,
+    }
+    assert set(new) == set(SegmentConfig.model_fields)
+    told = {}
+    form.changed.connect(lambda name, value: told.update({name: value}))
+    for name, value in new.items():
+        field = form.field(name)
+        assert field.toolTip()
+        if isinstance(field, QComboBox):
+            field.setCurrentIndex(field.findData(value))
+        elif isinstance(field, QLineEdit):
+            field.setText(value)
+            field.editingFinished.emit()
+        else:
+            field.setValue(value)
+    assert told == new
+    told.clear()
+    form.show_config(SegmentConfig())
+    assert told == {}
+
+
+def test_limits_and_units_come_from_the_class(form):
+    probability, tile = form.field("probability"), form.field("tile_px")
+    assert isinstance(probability, QDoubleSpinBox)
+    assert (probability.minimum(), probability.maximum()) == (0.05, 0.95)
+    assert isinstance(tile, QSpinBox)
+    assert (tile.minimum(), tile.maximum()) == (64, 8192)
+    assert tile.suffix() == " px"
+
+
+def test_title_of():
+    assert title_of("min_area_px") == "Min area"
+
+
+def test_a_fold_hides_and_shows(qtbot):
+    content = QLineEdit()
+    fold = Fold("More", content)
+    qtbot.addWidget(fold)
+    assert content.isHidden()
+    with qtbot.waitSignal(fold.toggled):
+        fold.button.click()
+    assert not content.isHidden()
+    assert fold.is_open

@@ -1,0 +1,432 @@
+"""The dock as a person uses it: real buttons, and what is then in the window."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QGuiApplication
+
+from napari_nucleiseg import SegmentConfig
+from napari_nucleiseg.errors import NucleisegError
+from napari_nucleiseg.events import DeviceChosen, Notice, Segmented, TileDone
+from napari_nucleiseg.gui.bridge import RESULT, bridge_of
+from napari_nucleiseg.gui.segment_dock import SegmentDock, TextWindow
+from napari_nucleiseg.samples import SAMPLES
+from napari_nucleiseg.session import ChannelProposed, Scored
+
+WAIT = 60_000
+
+
+def click(qtbot, button):
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def state(dock):
+    return dock.state.property("state")
+
+
+def squares(micrograph, side=8):
+    """Label image with two squares; made up, so that the answer is known."""
+    labels = np.zeros(micrograph.shape, np.int32)
+    labels[2 : 2 + side, 2 : 2 + side] = 1
+    labels[20 : 20 + side, 20 : 20 + side] = 2
+    return labels
+
+
+def finds_squares(micrograph, config, truth=None, earlier=None):
+    yield DeviceChosen("cpu", "a fake", "for a test")
+    yield Notice("A sentence to be shown")
+    for i in range(4):
+        yield TileDone(i + 1, 4)
+    yield Segmented(squares(micrograph), 2, 9.03, 3.14, {"device": "cpu", "nuclei": 2})
+
+
+@pytest.fixture
+def image(viewer):
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 50), np.uint8)
+    return viewer.add_image(pixels, name="plate1")
+
+
+def results(viewer):
+    return [x for x in viewer.layers if isinstance(x, Labels) and RESULT in x.metadata]
+
+
+# --- first run and choices ---------------------------------------------------------------------
+
+
+def test_without_an_image_there_are_a_sentence_and_two_buttons(dock, viewer, qtbot):
+    assert not dock._welcome.isHidden()
+    assert dock._body.isHidden()
+    assert dock.open_button.text() == "Open image..."
+    click(qtbot, dock.sample_button)
+    assert dock._welcome.isHidden()
+    assert dock.image.currentText() == SAMPLES["fluorescence"].title
+    assert dock.truth.currentText() == f"{SAMPLES['fluorescence'].title} · truth"
+
+
+def test_open_image_reads_a_file_in_the_job(dock, viewer, qtbot, monkeypatch):
+    path = SAMPLES["stained"].micrograph
+    monkeypatch.setattr(
+        "napari_nucleiseg.gui.segment_dock.QFileDialog.getOpenFileName", lambda *a: (str(path), "")
+    )
+    click(qtbot, dock.open_button)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=WAIT)
+    assert viewer.layers[0].rgb
+    assert dock.layer.name == path.stem
+
+
+def test_a_file_that_is_no_picture_is_said_in_words(dock, qtbot, tmp_path):
+    (tmp_path / "notes.tif").write_text("not a picture")
+    dock._session.open(tmp_path / "notes.tif")
+    qtbot.waitUntil(lambda: state(dock) == "failed", timeout=WAIT)
+    assert "notes.tif" in dock.sentence.text()
+
+
+def test_the_choices_follow_the_layer_list(dock, viewer, image):
+    assert [dock.image.itemText(i) for i in range(dock.image.count())] == ["plate1"]
+    image.name = "plate2"
+    assert dock.image.currentText() == "plate2"
+    other = viewer.add_image(np.zeros((8, 8), np.uint8), name="other")
+    assert dock.layer.name == other.name
+    viewer.layers.selection.active = image
+    assert dock.image.currentText() == "plate2"
+    viewer.layers.remove("plate2")
+    assert dock.image.currentText() == "other"
+    viewer.layers.clear()
+    assert not dock._welcome.isHidden()
+
+
+def test_channels_are_offered_and_one_is_proposed(dock, viewer, work, qtbot):
+    work(lambda micrograph: iter([ChannelProposed(2, "2", "It is named for a test.")]))
+    viewer.add_image(np.random.default_rng(0).integers(0, 9, (3, 40, 50), np.uint16), name="c")
+    assert not dock.channel.isHidden()
+    assert dock.channel.count() == 4
+    qtbot.waitUntil(lambda: dock.why.text() == "It is named for a test.")
+    assert dock._image_settings() == {"colour": "auto", "channel": None}
+    dock.channel.setCurrentIndex(3)
+    assert dock._image_settings() == {"colour": "auto", "channel": "3"}
+
+
+def test_one_visible_switch_between_colour_and_channels(dock, viewer, work):
+    work(lambda *a: iter(()))
+    viewer.add_image(np.zeros((40, 50, 3), np.uint8), name="he")
+    assert not dock.colour.isHidden()
+    assert dock.channel.isHidden()
+    assert dock._image_settings() == {"colour": "auto", "channel": None}
+    dock.colour.setCurrentIndex(1)
+    dock.colour.activated.emit(1)
+    assert not dock.channel.isHidden()
+    assert dock.channel.itemText(1) == "1 · red"
+    dock.channel.setCurrentIndex(3)
+    assert dock._image_settings() == {"colour": "channels", "channel": "3"}
+
+
+def test_of_a_stack_the_plane_shown_is_segmented(dock, viewer, work, qtbot):
+    seen = []
+
+    def remembers(micrograph, *rest):
+        seen.append(micrograph)
+        yield from finds_squares(micrograph, *rest)
+
+    work(remembers)
+    stack = np.arange(12, dtype=np.uint8)[:, None, None] * np.ones((1, 40, 50), np.uint8)
+    viewer.add_image(stack, name="stack", scale=(0.5, 0.2, 0.2), units=("um",) * 3)
+    viewer.dims.set_current_step(0, 4)
+    assert dock.segment_button.text() == "Segment the plane shown"
+    assert "Plane 5" in dock.why.text()
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: state(dock) == "done")
+    assert seen[0].axes == "YX"
+    assert (seen[0].pixels == 4).all()
+    (result,) = results(viewer)
+    assert result.name == "stack · nuclei (plane 5)"
+    assert tuple(result.scale) == (0.2, 0.2)
+
+
+# --- the four ends of a job --------------------------------------------------------------------
+
+
+def test_a_run_to_the_end(dock, viewer, image, work, qtbot):
+    work(finds_squares)
+    image.scale, image.units = (0.2, 0.2), ("um", "um")
+    click(qtbot, dock.segment_button)
+    assert state(dock) == "running"
+    assert not dock.segment_button.isEnabled()
+    qtbot.waitUntil(lambda: state(dock) == "done")
+    (result,) = results(viewer)
+    assert result.name == "plate1 · nuclei"
+    assert result.metadata[RESULT] == {"device": "cpu", "nuclei": 2}
+    assert viewer.layers.index(result) == viewer.layers.index(image) + 1
+    assert dock.result.text() == "2 nuclei · median 9.0 px (1.8 µm) · 3.1 s on CPU"
+    assert dock.device.text() == "CPU · a fake · for a test"
+    assert dock.notices.text() == "A sentence to be shown"
+    assert dock.segment_button.isEnabled()
+    assert dock._running.isHidden()
+
+
+def test_cancelled_in_the_middle(dock, viewer, image, work, qtbot):
+    closed, go_on = [], threading.Event()
+
+    def waits(micrograph, *rest):
+        try:
+            yield TileDone(1, 3)
+            go_on.wait(30)
+            yield TileDone(2, 3)
+            yield from finds_squares(micrograph, *rest)
+        finally:
+            closed.append(threading.current_thread() is not threading.main_thread())
+
+    work(waits)
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: "tile 1 of 3" in dock.state.text())
+    click(qtbot, dock.cancel_button)
+    assert dock.state.text() == "Stopping · after this tile"
+    assert not dock.cancel_button.isEnabled()
+    go_on.set()
+    qtbot.waitUntil(lambda: state(dock) == "cancelled")
+    assert closed == [True]
+    assert results(viewer) == []
+    assert dock.state.text() == "Cancelled · after tile 1 of 3"
+    work(finds_squares)
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: state(dock) == "done")
+    assert len(results(viewer)) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (NucleisegError("Too dark", "plate1", "Use a brighter lamp"), "Too dark: plate1. Use"),
+        (RuntimeError("CUDA out of memory"), "Something went wrong inside the program (CUDA out"),
+    ],
+)
+def test_failed_in_the_middle(dock, viewer, image, work, qtbot, error, sentence):
+    def fails(micrograph, *rest):
+        yield TileDone(1, 3)
+        raise error
+
+    work(fails)
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: state(dock) == "failed")
+    assert dock.sentence.text().startswith(sentence)
+    assert not dock.failure.isHidden()
+    click(qtbot, dock.copy_error_button)
+    assert "in fails" in QGuiApplication.clipboard().text()
+    click(qtbot, dock.traceback_button)
+    (window,) = dock.findChildren(TextWindow)
+    assert "in fails" in window.text.toPlainText()
+    window.close()
+    work(finds_squares)
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: state(dock) == "done")
+    assert dock.failure.isHidden()
+
+
+def test_viewer_closed_while_it_runs(make_napari_viewer_proxy, monkeypatch, qtbot):
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(np.zeros((40, 50), np.uint8), name="plate1")
+    dock = SegmentDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Segment nuclei")
+    go_on, closed = threading.Event(), threading.Event()
+
+    def waits(micrograph, *rest):
+        try:
+            yield TileDone(1, 3)
+            go_on.wait(30)
+            yield from finds_squares(micrograph, *rest)
+        finally:
+            closed.set()
+
+    session = bridge_of(viewer).session
+    monkeypatch.setattr(session, "_work_in", lambda function, *args: waits(*args))
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: "tile 1 of 3" in dock.state.text())
+    viewer.close()
+    go_on.set()
+    qtbot.waitUntil(closed.is_set)
+    qtbot.waitUntil(lambda: not session.is_busy)
+    assert session.state == "cancelled"
+
+
+# --- layers that change meanwhile --------------------------------------------------------------
+
+
+def test_image_deleted_while_it_runs_and_another_opened(dock, viewer, image, work, qtbot):
+    go_on = threading.Event()
+
+    def waits(micrograph, *rest):
+        yield TileDone(1, 2)
+        go_on.wait(30)
+        yield from finds_squares(micrograph, *rest)
+
+    work(waits)
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: "tile 1 of 2" in dock.state.text())
+    viewer.layers.clear()
+    go_on.set()
+    qtbot.waitUntil(lambda: state(dock) == "cancelled")
+    assert len(viewer.layers) == 0
+    work(finds_squares)
+    viewer.add_image(np.zeros((64, 90), np.uint8), name="next")
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: state(dock) == "done")
+    assert [x.name for x in results(viewer)] == ["next · nuclei"]
+    assert results(viewer)[0].data.shape == (64, 90)
+
+
+def test_image_replaced_by_one_of_another_size_while_it_runs(dock, viewer, image, work, qtbot):
+    go_on = threading.Event()
+
+    def waits(micrograph, *rest):
+        yield TileDone(1, 2)
+        go_on.wait(30)
+        yield from finds_squares(micrograph, *rest)
+
+    work(waits)
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: "tile 1 of 2" in dock.state.text())
+    image.data = np.zeros((64, 90), np.uint8)
+    go_on.set()
+    qtbot.waitUntil(lambda: state(dock) == "done")
+    assert results(viewer) == []
+    assert "replaced" in dock.notices.text()
+
+
+def test_running_again_replaces_its_own_layer(dock, viewer, image, work, qtbot):
+    work(finds_squares)
+    for _ in range(2):
+        click(qtbot, dock.segment_button)
+        qtbot.waitUntil(lambda: state(dock) == "done")
+    assert [x.name for x in results(viewer)] == ["plate1 · nuclei"]
+
+
+def paint(layer):
+    layer.paint((30, 40), 7)
+
+
+def set_items(layer):
+    layer.data_setitem((np.array([30]), np.array([40])), 7)
+
+
+def write_into_the_array(layer):
+    layer.data[30, 40] = 7
+
+
+def replace_the_array(layer):
+    layer.data = np.where(layer.data == 1, 5, layer.data)
+
+
+@pytest.mark.parametrize("edit", [paint, set_items, write_into_the_array, replace_the_array])
+def test_an_edited_result_is_never_overwritten(dock, viewer, image, work, qtbot, edit):
+    work(finds_squares)
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: state(dock) == "done")
+    (first,) = results(viewer)
+    edit(first)
+    edited = first.data.copy()
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: state(dock) == "done")
+    assert np.array_equal(first.data, edited)
+    assert sorted(x.name for x in results(viewer)) == ["plate1 · nuclei", "plate1 · nuclei 2"]
+
+
+def test_an_edit_that_was_undone_is_none(dock, viewer, image, work, qtbot):
+    work(finds_squares)
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: state(dock) == "done")
+    (first,) = results(viewer)
+    paint(first)
+    first.undo()
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: state(dock) == "done")
+    assert len(results(viewer)) == 1
+
+
+# --- truth, settings, command ------------------------------------------------------------------
+
+
+def test_truth_chosen_after_the_run_is_compared_at_once(dock, viewer, image, work, qtbot):
+    work(finds_squares)
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: state(dock) == "done")
+    viewer.add_labels(results(viewer)[0].data.copy(), name="by hand")
+    work(lambda labels, truth: iter([Scored(0.987, 0.95, 0.5, int(truth.max()))]))
+    dock.truth.setCurrentIndex(1)
+    dock.truth.activated.emit(1)
+    qtbot.waitUntil(lambda: dock.scores.text() != "")
+    assert dock.scores.text() == "Dice 0.99 · IoU 0.95 · AP@0.5 0.50 (2 true nuclei)"
+
+
+def test_settings_are_remembered_and_reset(dock, viewer, image, work, qtbot, own_memory):
+    work(finds_squares)
+    dock.form.field("probability").setValue(0.7)
+    dock.more.open(True)
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: state(dock) == "done")
+    kept = json.loads(own_memory.read_text())
+    assert kept == {"open_folds": ["more"], "segment": {"probability": 0.7}}
+    assert bridge_of(viewer).session.config.probability == 0.7
+    click(qtbot, dock.reset_button)
+    assert bridge_of(viewer).session.config == SegmentConfig()
+    assert dock.form.field("probability").value() == 0.5
+
+
+def test_copy_as_command(dock, viewer, qtbot):
+    click(qtbot, dock.sample_button)
+    dock.form.field("min_area_px").setValue(30)
+    click(qtbot, dock.command_button)
+    command = QGuiApplication.clipboard().text()
+    assert command.startswith("nucleiseg segment")
+    assert "fluorescence.png" in command
+    assert command.endswith("--min-area-px 30")
+
+
+def test_the_card_of_the_model_can_be_read(dock, viewer, image, qtbot):
+    click(qtbot, dock.details)
+    (window,) = dock.findChildren(TextWindow)
+    assert "architecture: nuclei_unet" in window.text.toPlainText()
+    window.close()
+
+
+def test_everything_is_explained_and_reached_by_the_keyboard(dock, viewer, image):
+    for widget in (dock.image, dock.model, dock.segment_button, dock.cancel_button, dock.truth):
+        assert widget.toolTip()
+        assert widget.focusPolicy() & Qt.FocusPolicy.TabFocus
+    for name in ("probability", "device", "tile_px"):
+        assert dock.form.field(name).toolTip()
+
+
+def test_it_fits_300_by_700_pixels_with_all_folds_open(dock, viewer, image, qtbot):
+    dock.more.open(True)
+    dock.truth_fold.open(True)
+    column = dock._column.sizeHint()
+    assert column.width() <= 300
+    assert column.height() <= 700
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_colours_come_from_the_theme(dock, viewer, image, theme):
+    viewer.theme = theme
+    from napari.utils.theme import get_theme
+
+    assert get_theme(theme).error.as_hex() in dock.failure.styleSheet()
+
+
+def test_opening_the_dock_is_quick_and_imports_no_torch(viewer, qtbot):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from napari_nucleiseg.gui.segment_dock import SegmentDock; "
+        "sys.exit(any(m in sys.modules for m in ('torch', 'openvino')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    started = time.perf_counter()
+    viewer.window.add_dock_widget(SegmentDock(viewer), name="another")
+    assert time.perf_counter() - started < 1

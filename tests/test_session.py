@@ -1,0 +1,168 @@
+"""The session without a window: what runs, what is told, what is dropped."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_nucleiseg import SegmentConfig
+from napari_nucleiseg.errors import NucleisegError
+from napari_nucleiseg.events import Notice, Segmented, TileDone
+from napari_nucleiseg.micrograph import Micrograph
+from napari_nucleiseg.session import (
+    ChannelProposed,
+    Opened,
+    Scored,
+    Session,
+    run_now,
+    score,
+    segment_and_score,
+)
+
+PLAIN = Micrograph(np.zeros((4, 6), np.uint8), "YX", name="plain")
+
+
+class Later:
+    """A runner that keeps its tasks until the test lets them go on."""
+
+    def __init__(self):
+        self.tasks = []
+
+    def __call__(self, task):
+        self.tasks.append(task)
+
+
+def listen(session):
+    heard = []
+    session.event.connect(heard.append)
+    session.failed.connect(heard.append)
+    session.state_changed.connect(heard.append)
+    return heard
+
+
+def two_tiles(micrograph, config, truth, earlier):
+    yield TileDone(1, 2)
+    yield TileDone(2, 2)
+    yield Segmented(np.ones(micrograph.shape, np.int32), 1, 5.0, 0.1, {"name": micrograph.name})
+
+
+@pytest.fixture
+def session():
+    return Session(work_in=lambda function, *args: two_tiles(*args))
+
+
+def test_a_run_to_the_end(session):
+    heard = listen(session)
+    session.segment(PLAIN)
+    assert [type(e).__name__ for e in heard] == ["str", "TileDone", "TileDone", "Segmented", "str"]
+    assert (heard[0], heard[-1], session.state) == ("running", "done", "done")
+    assert not session.is_busy
+
+
+def test_cancelled_in_the_middle(session):
+    heard = listen(session)
+    session.event.connect(lambda event: session.cancel())
+    session.segment(PLAIN)
+    assert heard == ["running", TileDone(1, 2), "stopping", "cancelled"]
+    session.cancel()
+    assert session.state == "cancelled"
+
+
+def test_failed_in_the_middle():
+    def fails(*args):
+        yield TileDone(1, 2)
+        raise NucleisegError("Too dark")
+
+    session = Session(work_in=lambda function, *args: fails(*args))
+    heard = listen(session)
+    session.segment(PLAIN)
+    assert [str(e) for e in heard[-2:]] == ["Too dark.", "failed"]
+
+
+def test_answers_to_old_questions_are_dropped():
+    later = Later()
+    session = Session(later, lambda function, *args: two_tiles(*args))
+    heard = listen(session)
+    session.segment(PLAIN)
+    session.segment(Micrograph(PLAIN.pixels, "YX", name="newer"))
+    for task in later.tasks:
+        run_now(task)
+    assert [e.manifest["name"] for e in heard if isinstance(e, Segmented)] == ["newer"]
+    assert session.state == "done"
+
+
+def test_nothing_is_told_after_it_was_closed():
+    later = Later()
+    session = Session(later, lambda function, *args: two_tiles(*args))
+    session.segment(PLAIN)
+    heard = listen(session)
+    session.close()
+    run_now(later.tasks[0])
+    assert heard == []
+
+
+def test_pixels_are_asked_for_in_the_work(session):
+    asked = []
+
+    def load():
+        asked.append(session.state)
+        return PLAIN
+
+    session.segment(load, name="plain")
+    assert asked == ["running"]
+
+
+def test_a_small_question_leaves_the_main_work_alone(fluorescence):
+    session = Session()
+    heard = listen(session)
+    session.score(fluorescence[1], fluorescence[1])
+    assert heard == [Scored(1.0, 1.0, 1.0, 22)]
+    assert session.state == "idle"
+
+
+def test_a_channel_is_proposed_also_for_a_colour_picture(fluorescence, stained):
+    session = Session()
+    heard = listen(session)
+    nuclei = fluorescence[0].pixels
+    session.propose_channel(Micrograph(np.stack([nuclei * 0, nuclei]), "CYX"))
+    session.propose_channel(lambda: stained[0])
+    assert [type(e) for e in heard] == [ChannelProposed, ChannelProposed]
+    assert (heard[0].number, heard[0].name) == (2, "2")
+    assert heard[1].name in ("red", "green", "blue")
+    assert heard[1].why
+
+
+def test_a_file_is_opened(fluorescence):
+    session = Session()
+    heard = listen(session)
+    session.open(fluorescence[0].path)
+    assert [type(e).__name__ for e in heard] == ["str", "Opened", "str"]
+    assert isinstance(heard[1], Opened)
+    assert np.array_equal(heard[1].micrograph.pixels, fluorescence[0].pixels)
+
+
+def test_model_and_settings(session):
+    heard = []
+    session.config_changed.connect(heard.append)
+    session.model = "nuclei"
+    session.config = SegmentConfig(probability=0.7)
+    assert heard == [SegmentConfig(probability=0.7)]
+    assert session.card().name == "nuclei"
+    assert "nuclei" in [m.name for m in session.models()]
+
+
+def test_truth_of_another_size_is_said_and_the_result_stays(fluorescence):
+    micrograph, truth = fluorescence
+    events = list(segment_and_score(micrograph, SegmentConfig(engine="torch"), truth[1:]))
+    assert isinstance(events[-2], Segmented)
+    assert events[-1] == Notice(
+        "The true labels have another size than the image: 359×360 px, not 360×360 px. "
+        "Choose the labels of this image."
+    )
+
+
+def test_scores_of_made_up_labels():
+    truth = np.array([[1, 1, 0, 0], [1, 1, 0, 2]])
+    found = np.array([[1, 1, 0, 0], [1, 1, 0, 0]])
+    (scored,) = score(found, truth)
+    assert scored == Scored(dice=8 / 9, iou=4 / 5, ap50=1 / 2, true_count=2)

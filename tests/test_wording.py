@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_nucleiseg import SegmentConfig, wording
+from napari_nucleiseg.errors import NucleisegError
+from napari_nucleiseg.events import Segmented, TileDone
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0514, "0.051"), (0.62, "0.62"), (6.78, "6.8"), (9.97, "10"), (312, "312")],
+)
+def test_two_digits(value, text):
+    assert wording.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (3.14, "3.1 s"), (12.3, "12 s"), (130, "about 2 min"), (7000, "about 1.9 h")],
+)
+def test_durations(seconds, text):
+    assert wording.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "seconds", "text"),
+    [
+        (7, 12, 5.6, "tile 7 of 12 · 4 s left"),
+        (1, 20, 5.0, "tile 1 of 20"),
+        (12, 12, 9.0, "tile 12 of 12"),
+        (1, 2, 150.0, "tile 1 of 2 · about 2 min left"),
+    ],
+)
+def test_progress_tells_what_is_left_after_a_tenth(done, total, seconds, text):
+    assert wording.progress(TileDone(done, total), seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "text"),
+    [
+        (312, (0.325, 0.325), "312 nuclei · median 21 px (6.8 µm) · 3.1 s on CPU"),
+        (1, None, "1 nucleus · median 21 px · 3.1 s on CPU"),
+        (0, None, "no nuclei · 3.1 s on CPU"),
+    ],
+)
+def test_result(count, size, text):
+    event = Segmented(np.zeros((1, 1), np.int32), count, 20.9, 3.14, {"device": "cpu"})
+    assert wording.result(event, size) == text
+
+
+def test_a_command_holds_what_differs_from_the_defaults():
+    words = wording.command(Path("a b.tif"), SegmentConfig(channel="2", min_area_px=3))
+    assert words.startswith("nucleiseg segment")
+    assert "a b.tif" in words
+    assert words.endswith("--out nuclei --channel 2 --min-area-px 3")
+    assert " IMAGE " in wording.command(None, SegmentConfig())
+
+
+def test_errors_are_sentences_without_names_of_classes():
+    assert wording.sentence(NucleisegError("Too dark", "a.png", "Use light")) == (
+        "Too dark: a.png. Use light."
+    )
+    assert "memory" in wording.sentence(MemoryError())
+    assert "KeyError" not in wording.sentence(KeyError("x"))
