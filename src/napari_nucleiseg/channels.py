@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 from scipy import ndimage
@@ -18,6 +19,48 @@ _NAMES = (
 )
 _SIDE_PX = 400
 _NO_NUCLEI = 0.05  # noise has 0.02, a channel of nuclei 0.2 and more
+
+
+def choose_pixels(
+    micrograph: Micrograph, channel: str | int | None = None, colour: str = "auto"
+) -> tuple[Micrograph, tuple[str, ...]]:
+    """Reduce a micrograph to what a network gets: one channel, or a colour picture.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+    channel : str, int or None
+        Name of the channel with the nuclei or its number from 1; None: it is proposed.
+    colour : {"auto", "colour", "channels"}
+        Whether three components are one colour picture or three channels.
+
+    Returns
+    -------
+    Micrograph, tuple of str
+        With axes YX or YXS, and what was assumed, one sentence each.
+
+    Raises
+    ------
+    SettingError
+        If there is no such channel.
+    """
+    if micrograph.axes == "CYX" and colour == "colour" and micrograph.pixels.shape[0] == 3:
+        pixels = np.moveaxis(micrograph.pixels, 0, -1)
+        micrograph = replace(micrograph, pixels=pixels, axes="YXS", channel_names=())
+    if micrograph.is_colour and colour == "channels":
+        planes = np.moveaxis(micrograph.pixels, -1, 0)
+        names = ("red", "green", "blue")
+        micrograph = replace(micrograph, pixels=planes, axes="CYX", channel_names=names)
+    if channel is not None:
+        return micrograph.channel(channel), ()
+    if micrograph.axes == "CYX":
+        if micrograph.pixels.shape[0] == 1:
+            return micrograph.channel(1), ()
+        index, why = propose_channel(micrograph)
+        name = micrograph.channels[index]
+        called = f"{index + 1}" if name == str(index + 1) else f"{index + 1} ({name})"
+        return micrograph.channel(index + 1), (f"Nuclei are looked for in channel {called}: {why}",)
+    return micrograph, ()
 
 
 def propose_channel(micrograph: Micrograph) -> tuple[int, str]:

@@ -54,7 +54,7 @@ def test_what_is_written_is_read(tmp_path, data, suffix):
 
 @pytest.mark.parametrize(
     ("most", "dtype"),
-    [(1, "u1"), (255, "u1"), (256, "u2"), (65_535, "u2"), (65_536, "u4"), (2**31 - 1, "u4")],
+    [(1, "u1"), (255, "u1"), (256, "u2"), (65_535, "u2"), (65_536, "i4"), (2**31 - 1, "i4")],
 )
 def test_the_fewest_bits_that_are_safe(tmp_path, most, dtype):
     path = write_labels(tmp_path / "a.tif", np.array([[0, 1], [1, most]]))

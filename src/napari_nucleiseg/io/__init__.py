@@ -321,7 +321,10 @@ def write_labels(
 
 
 def _fewest_bits(labels: np.ndarray) -> np.ndarray:
-    """The smallest dtype that holds all numbers; signed only where some are negative."""
+    """The smallest dtype that holds all numbers and that other programs read.
+
+    With 32 bits it is signed: OpenCV 4 does not read unsigned ones, and labels are never larger.
+    """
     low, high = int(labels.min()), int(labels.max())
-    dtypes = (np.int16, np.int32) if low < 0 else (np.uint8, np.uint16, np.uint32)
+    dtypes = (np.int16, np.int32) if low < 0 else (np.uint8, np.uint16, np.int32)
     return labels.astype(next(d for d in dtypes if high <= np.iinfo(d).max))

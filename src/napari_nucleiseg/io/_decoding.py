@@ -47,7 +47,7 @@ def damaged(path: Path, kind: str, detail: object) -> FileError:
 
 
 @contextmanager
-def decoding(path: Path, kind: str) -> Iterator[None]:
+def decoding(path: Path, kind: str, *own: type[Exception]) -> Iterator[None]:
     """Turn what a decoder raises into a `FileError` that names the file.
 
     Parameters
@@ -56,6 +56,8 @@ def decoding(path: Path, kind: str) -> Iterator[None]:
         The file that is being read.
     kind : str
         Name of the format, for the message.
+    own : exception types
+        Those of the decoder's library.
     """
     try:
         yield
@@ -65,7 +67,7 @@ def decoding(path: Path, kind: str) -> Iterator[None]:
             path.name,
             "Close other programs, or crop the picture",
         ) from error
-    except _DAMAGE as error:
+    except (*_DAMAGE, *own) as error:
         raise damaged(path, kind, error) from error
 
 

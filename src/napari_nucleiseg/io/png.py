@@ -69,7 +69,7 @@ def write(path: Path, labels: np.ndarray, pixel_size_um: object = None) -> None:
     """Write a label image with 8 or 16 bits; see `napari_nucleiseg.io.write_labels`."""
     from PIL import Image
 
-    if labels.dtype.kind == "i":
+    if labels.min() < 0:
         raise FileError(
             "A PNG file cannot hold ignored pixels (-1)",
             path.name,

@@ -54,7 +54,7 @@ def read(path: Path, *, numbers: bool = False) -> Micrograph:
     import tifffile
 
     with (
-        decoding(path, NAME),
+        decoding(path, NAME, tifffile.TiffFileError),
         listening("tifffile") as heard,
         tifffile.TiffFile(path, _multifile=False) as tif,
     ):
