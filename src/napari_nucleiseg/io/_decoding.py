@@ -59,6 +59,7 @@ def decoding(path: Path, kind: str, *own: type[Exception]) -> Iterator[None]:
     own : exception types
         Those of the decoder's library.
     """
+    damage: tuple[type[Exception], ...] = (*_DAMAGE, *own)
     try:
         yield
     except MemoryError as error:
@@ -67,7 +68,7 @@ def decoding(path: Path, kind: str, *own: type[Exception]) -> Iterator[None]:
             path.name,
             "Close other programs, or crop the picture",
         ) from error
-    except (*_DAMAGE, *own) as error:
+    except damage as error:
         raise damaged(path, kind, error) from error
 
 
