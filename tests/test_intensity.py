@@ -10,7 +10,7 @@ from napari_nucleiseg.intensity import NormaliseConfig, intensity_range, normali
 
 CONFIG = NormaliseConfig()
 DTYPES = st.sampled_from(
-    [np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.float16, np.float32]
+    [np.bool_, np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.float16, np.float32]
 )
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=20)
 

@@ -9,6 +9,7 @@ import torch
 from scipy import ndimage
 
 from napari_nucleiseg import segmentation
+from napari_nucleiseg.channels import choose_pixels
 from napari_nucleiseg.config import SegmentConfig
 from napari_nucleiseg.engine import Engine
 from napari_nucleiseg.errors import NucleisegError, SettingError
@@ -17,7 +18,7 @@ from napari_nucleiseg.metrics.average_precision import average_precision
 from napari_nucleiseg.metrics.dice import dice
 from napari_nucleiseg.micrograph import Micrograph
 from napari_nucleiseg.samples import SAMPLES, read_sample
-from napari_nucleiseg.segmentation import choose_pixels, segment, segment_now
+from napari_nucleiseg.segmentation import segment, segment_now
 
 CPU = SegmentConfig(device="cpu")
 
@@ -243,17 +244,17 @@ def test_a_channel_by_number_and_by_name_gives_the_same(fluorescence):
 def test_a_proposed_channel_is_said(fluorescence):
     pixels = np.stack((fluorescence[0].pixels, fluorescence[0].pixels))
     both = Micrograph(pixels, "CYX", channel_names=("DAPI", "actin"))
-    chosen, notices = choose_pixels(both, CPU)
+    chosen, notices = choose_pixels(both)
     assert chosen.channel_names == ("DAPI",)
     assert "channel 1 (DAPI)" in notices[0]
 
 
 def test_colour_and_channels_can_be_switched(stained):
     micrograph, _ = stained
-    red, _ = choose_pixels(micrograph, CPU.model_copy(update={"colour": "channels"}))
+    red, _ = choose_pixels(micrograph, 1, "channels")
     assert red.axes == "YX"
     planes = Micrograph(np.moveaxis(micrograph.pixels, -1, 0), "CYX")
-    colour, _ = choose_pixels(planes, CPU.model_copy(update={"colour": "colour"}))
+    colour, _ = choose_pixels(planes, None, "colour")
     assert np.array_equal(colour.pixels, micrograph.pixels)
 
 

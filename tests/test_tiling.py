@@ -20,16 +20,19 @@ GRIDS = st.builds(
 SIDES = st.integers(1, 97)
 
 
-@given(st.integers(1, 400), st.integers(8, 80), st.integers(0, 7))
-def test_tiles_cover_every_pixel_with_weights_that_sum_to_one(length, tile, overlap):
-    starts = tile_starts(length, tile, overlap)
+@given(st.integers(1, 400), st.integers(2, 20), st.integers(0, 7), st.sampled_from([1, 4, 8]))
+def test_tiles_cover_every_pixel_with_weights_that_sum_to_one(length, tiles, overlap, multiple):
+    tile = tiles * multiple
+    overlap = min(overlap, tile // 2)
+    starts = tile_starts(length, tile, overlap, multiple)
+    assert all(s % multiple == 0 for s in starts)
     total = np.zeros(length)
     for start, weights in zip(starts, tile_weights(starts, length, tile), strict=True):
         assert 0 <= start < length
         total[start : start + len(weights)] += weights
     np.testing.assert_allclose(total, 1, atol=1e-6)
     shared = [a + tile - b for a, b in pairwise(starts)]
-    assert all(overlap <= s < tile for s in shared)
+    assert all(overlap <= s < tile or tile == multiple for s in shared)
 
 
 @settings(deadline=None)

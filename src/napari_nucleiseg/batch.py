@@ -26,13 +26,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
+from .channels import choose_pixels
 from .config import SegmentConfig
 from .errors import FileError, NucleisegError
 from .events import Event, Segmented
 from .files import write_text
 from .io import FORMATS, SUFFIXES, name_of, read_micrograph, write_labels
 from .overlay import draw_outlines, write_picture
-from .segmentation import choose_pixels, segment
+from .segmentation import segment
 
 _NAME_BYTES = 255
 
@@ -324,7 +325,12 @@ def segment_file(
     picture = None
     if overlay:
         picture = item.result(out, "_overlay.png")
-        write_picture(picture, draw_outlines(choose_pixels(micrograph, config)[0], result.labels))
+        write_picture(
+            picture,
+            draw_outlines(
+                choose_pixels(micrograph, config.channel, config.colour)[0], result.labels
+            ),
+        )
     record = {**result.manifest, "labels": target.name}
     text = json.dumps(record, indent=2, ensure_ascii=True, default=str)
     # last, so that where there is a record all else is complete

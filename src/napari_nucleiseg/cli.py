@@ -518,7 +518,7 @@ def train(
     from .batch import prepare_folder
 
     prepare_folder(out)
-    stopped = _train(data, config, out, resume=resume)
+    stopped, left_out = _train(data, config, out, resume=resume)
     best, last = out / "best.pt", out / "last.pt"
     kept = best if best.is_file() else last
     if kept.is_file():
@@ -532,6 +532,9 @@ def train(
         say(f"Use it: {use}", sys.stdout)
     if stopped:
         raise typer.Exit(INTERRUPTED)
+    if left_out:
+        say(f"Left out, see above: {left_out} of the pairs in {data}")
+        raise typer.Exit(SOME_FAILED)
 
 
 def _model_name(out: Path) -> str:
@@ -540,9 +543,9 @@ def _model_name(out: Path) -> str:
     return name.removesuffix(".safetensors") or "model"
 
 
-def _train(data: Path, config: TrainConfig, out: Path, *, resume: bool) -> bool:
-    """Train and tell of each epoch; whether it was stopped before the end."""
-    from .events import BatchDone, DeviceChosen, EpochDone, Notice
+def _train(data: Path, config: TrainConfig, out: Path, *, resume: bool) -> tuple[bool, int]:
+    """Train and tell of each epoch; whether it was stopped, and how many pairs were left out."""
+    from .events import BatchDone, DeviceChosen, EpochDone, LeftOut, Notice
     from .training import train as train_events
 
     stop_asked = False
@@ -557,7 +560,7 @@ def _train(data: Path, config: TrainConfig, out: Path, *, resume: bool) -> bool:
         say("Stopping after this step; press Ctrl-C again to stop at once.")
 
     earlier = {number: signal.signal(number, ask_to_stop) for number in _STOP_SIGNALS}
-    epoch = 0
+    epoch = left_out = 0
     try:
         with (
             progress_bar() as bar,
@@ -574,6 +577,7 @@ def _train(data: Path, config: TrainConfig, out: Path, *, resume: bool) -> bool:
                     epoch = event.epoch
                     say(_epoch_line(event))
                 elif isinstance(event, (Notice, DeviceChosen)):
+                    left_out += isinstance(event, LeftOut)
                     say(event.text)
                 if stop_asked:
                     break
@@ -594,7 +598,7 @@ def _train(data: Path, config: TrainConfig, out: Path, *, resume: bool) -> bool:
         )
     else:
         say("Stopped before the first step; nothing was written.", sys.stdout)
-    return stop_asked
+    return stop_asked, left_out
 
 
 def _epoch_line(event: EpochDone) -> str:

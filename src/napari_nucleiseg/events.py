@@ -26,6 +26,11 @@ class Notice(Event):
 
 
 @dataclass(frozen=True)
+class LeftOut(Notice):
+    """An input that could not be used; work goes on without it."""
+
+
+@dataclass(frozen=True)
 class DeviceChosen(Event):
     """The device and network runtime that will be used, and why."""
 

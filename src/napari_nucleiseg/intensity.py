@@ -80,6 +80,8 @@ def intensity_range(pixels: np.ndarray, config: NormaliseConfig) -> tuple[float,
     (float, float)
         Dark and bright end; equal where all pixels are (an empty image).
     """
+    if pixels.dtype == bool:
+        pixels = pixels.view(np.uint8)
     sample = _sample(pixels)
     finite = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample.ravel()
     if not finite.size:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import __version__
-from .channels import propose_channel
+from .channels import choose_pixels
 from .config import SegmentConfig
 from .engine import Engine, build_engine
 from .errors import NucleisegError
@@ -24,46 +24,6 @@ from .store import ModelCard, find_model
 from .tiling import Grid, iterate_maps
 
 SMALLEST_TILE = 256
-
-
-def choose_pixels(
-    micrograph: Micrograph, config: SegmentConfig
-) -> tuple[Micrograph, tuple[str, ...]]:
-    """Reduce a micrograph to what a network gets: one channel, or a colour picture.
-
-    Parameters
-    ----------
-    micrograph : Micrograph
-    config : SegmentConfig
-        ``channel`` and ``colour`` count.
-
-    Returns
-    -------
-    Micrograph, tuple of str
-        With axes YX or YXS, and what was assumed, one sentence each.
-
-    Raises
-    ------
-    SettingError
-        If the channel asked for is not there.
-    """
-    if micrograph.axes == "CYX" and config.colour == "colour" and micrograph.pixels.shape[0] == 3:
-        colour = np.moveaxis(micrograph.pixels, 0, -1)
-        micrograph = replace(micrograph, pixels=colour, axes="YXS", channel_names=())
-    if micrograph.is_colour and config.colour == "channels":
-        planes = np.moveaxis(micrograph.pixels, -1, 0)
-        names = ("red", "green", "blue")
-        micrograph = replace(micrograph, pixels=planes, axes="CYX", channel_names=names)
-    if config.channel is not None:
-        return micrograph.channel(config.channel), ()
-    if micrograph.axes == "CYX":
-        if micrograph.pixels.shape[0] == 1:
-            return micrograph.channel(1), ()
-        index, why = propose_channel(micrograph)
-        name = micrograph.channels[index]
-        called = f"{index + 1}" if name == str(index + 1) else f"{index + 1} ({name})"
-        return micrograph.channel(index + 1), (f"Nuclei are looked for in channel {called}: {why}",)
-    return micrograph, ()
 
 
 def decode_config(config: SegmentConfig) -> DecodeConfig:
@@ -103,7 +63,7 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
     model = find_model(config.model)
     for text in micrograph.notices:
         yield Notice(text)
-    chosen, notices = choose_pixels(micrograph, config)
+    chosen, notices = choose_pixels(micrograph, config.channel, config.colour)
     for text in notices:
         yield Notice(text)
     pixels = chosen.pixels

@@ -38,34 +38,41 @@ class Grid:
     batch: int = 1
 
 
-def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
+def tile_starts(length: int, tile: int, overlap: int, multiple: int = 1) -> list[int]:
     """First pixels of tiles that cover ``length`` pixels, spread evenly.
+
+    All are multiples of ``multiple``: a network that halves its input several times gives slightly
+    different maps for an input moved by less, and tiles would not equal the whole. The last tile
+    may be shorter than the others.
 
     Parameters
     ----------
-    length, tile, overlap : int
-        Pixels along one axis; neighbours share at least ``overlap``, which must be below ``tile``.
+    length, tile, overlap, multiple : int
+        Pixels along one axis; neighbours share at least ``overlap``, which must be below ``tile``,
+        which must be a multiple of ``multiple``.
     """
     if length <= tile:
         return [0]
-    count = -(-(length - overlap) // (tile - overlap))
-    return [round(i * (length - tile) / (count - 1)) for i in range(count)]
+    steps = -(-(length - tile) // multiple)
+    most = (tile - overlap) // multiple
+    count = -(-steps // max(most, 1))
+    return [i * steps // count * multiple for i in range(count + 1)]
 
 
 def tile_weights(starts: list[int], length: int, tile: int) -> list[np.ndarray]:
     """Weights of each tile's pixels along one axis; they sum to 1 at every pixel.
 
-    The outer quarters of each overlap belong to one tile alone, the middle half is a ramp.
+    The outer parts of each overlap belong to one tile alone, the middle quarter is a ramp.
     """
     stops = [min(s + tile, length) for s in starts]
     weights = [np.ones(b - a, np.float32) for a, b in zip(starts, stops, strict=True)]
     for i in range(len(starts) - 1):
         shared = stops[i] - starts[i + 1]
-        quarter = shared // 4
-        inner = shared - 2 * quarter
+        outer = 3 * shared // 8
+        inner = shared - 2 * outer
         ramp = np.zeros(shared, np.float32)
-        ramp[quarter : quarter + inner] = (np.arange(inner, dtype=np.float32) + 0.5) / inner
-        ramp[quarter + inner :] = 1
+        ramp[outer : outer + inner] = (np.arange(inner, dtype=np.float32) + 0.5) / inner
+        ramp[outer + inner :] = 1
         weights[i][len(weights[i]) - shared :] *= 1 - ramp
         weights[i + 1][:shared] *= ramp
     # where more than two tiles meet along the axis, the ramps alone add up to more
@@ -107,7 +114,7 @@ def iterate_maps(
     overlap = min(grid.overlap, tile // 2)
     axes = []
     for length in (height, width):
-        starts = tile_starts(length, tile, overlap)
+        starts = tile_starts(length, tile, overlap, grid.multiple)
         weights = tile_weights(starts, length, tile)
         axes.append([(slice(s, s + len(w)), w) for s, w in zip(starts, weights, strict=True)])
     places = list(product(*axes))

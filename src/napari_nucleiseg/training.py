@@ -206,7 +206,9 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
         else:
             yield item
     training, held_out = hold_out(images, config)
-    yield Notice(f"{len(training)} micrographs train, {len(held_out)} are held out")
+    if not training:
+        raise TrainingError("No micrograph can be used for training", str(data))
+    yield Notice(f"Micrographs that train: {len(training)}; held out: {len(held_out)}")
 
     device, reason = choose_device(config.device)
     yield DeviceChosen(device, "torch", reason)
@@ -224,7 +226,7 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
             raise TrainingError(
                 "The checkpoint was made with other settings",
                 str(last),
-                "Repeat the settings, choose another folder, or start anew",
+                "Repeat the settings, choose another folder, or start anew (--no-resume)",
             )
         model.load_state_dict(state.weights)
         averaged.load_state_dict(state.averaged)
@@ -250,6 +252,7 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
         save_checkpoint(path, state)
         return Saved(path, f"checkpoint after epoch {state.epoch}")
 
+    # true while the weights are whole and newer than the checkpoint
     unsaved = False
     try:
         while progress() < 1:
@@ -259,6 +262,7 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 patches, labels = sampler.batch(state.step)
+                unsaved = False
                 loss = _fit_batch(model, optimizer, patches, labels, config, device)
                 if not math.isfinite(loss):
                     raise TrainingError(
@@ -267,8 +271,8 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
                         "Use a smaller learning rate; the last checkpoint is still good",
                     )
                 state.step += 1
-                unsaved = True
                 _average(averaged, model, config.ema_decay, state.step)
+                unsaved = True
                 losses.append(loss)
                 yield BatchDone(state.epoch + 1, state.step, loss, min(progress(), 1.0))
                 if progress() >= 1:
@@ -287,9 +291,6 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
                 best_score = scores["ap"] if scores else best_score
                 yield save(best)
             yield EpochDone(state.epoch, mean, rate, seconds, min(progress(), 1.0), scores)
-    except TrainingError:
-        unsaved = False
-        raise
     finally:
         if unsaved:
             save(last)

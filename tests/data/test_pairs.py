@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import re
 import shutil
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_nucleiseg.data.pairs import find_pairs, load_pairs
 from napari_nucleiseg.data.patches import TrainingImage
-from napari_nucleiseg.errors import FileError, TrainingError
-from napari_nucleiseg.events import Notice
-from napari_nucleiseg.intensity import NormaliseConfig
+from napari_nucleiseg.errors import TrainingError
+from napari_nucleiseg.events import LeftOut, Notice
+from napari_nucleiseg.intensity import NormaliseConfig, normalise
 from napari_nucleiseg.io import write_labels
 
 
@@ -88,14 +90,30 @@ def test_finds_one_file_per_nucleus(tmp_path, fluorescence):
 
 def test_different_sizes_name_both_files(folder):
     write_labels(folder / "masks" / "a.png", np.ones((10, 12), np.int32))
-    with pytest.raises(TrainingError, match=r"a\.png is 360×360, .*a\.png is 10×12"):
-        images(find_pairs(folder)[0])
+    items = list(load_pairs(find_pairs(folder)[0], NormaliseConfig()))
+    left_out = [i.text for i in items if isinstance(i, LeftOut)]
+    assert len(left_out) == 1
+    assert re.search(r"a\.png is 360×360, .*a\.png is 10×12", left_out[0])
+    assert [i.name for i in items if isinstance(i, TrainingImage)] == ["b"]
 
 
-def test_a_broken_file_is_named(folder):
-    (folder / "images" / "a.png").write_bytes(b"")
-    with pytest.raises(FileError, match=r"a\.png"):
-        images(find_pairs(folder)[0])
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_a_broken_file_is_named_and_the_others_train(folder, kind):
+    (folder / kind / "a.png").write_bytes(b"")
+    items = list(load_pairs(find_pairs(folder)[0], NormaliseConfig()))
+    assert [i.name for i in items if isinstance(i, TrainingImage)] == ["b"]
+    (left_out,) = (i.text for i in items if isinstance(i, LeftOut))
+    assert "a.png" in left_out
+
+
+def test_many_channels_train_on_the_one_with_nuclei(folder, fluorescence):
+    micrograph, _ = fluorescence
+    planes = np.stack((np.zeros_like(micrograph.pixels), micrograph.pixels))
+    (folder / "images" / "a.png").unlink()
+    tifffile.imwrite(folder / "images" / "a.tif", planes, imagej=True, metadata={"axes": "CYX"})
+    first = images(find_pairs(folder)[0])[0]
+    expected = normalise(micrograph.pixels, NormaliseConfig())[:1]
+    assert np.array_equal(first.image, expected.astype(np.float16))
 
 
 def test_binary_masks_never_train_one_giant_nucleus(folder, fluorescence):

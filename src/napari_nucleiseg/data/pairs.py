@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import TrainingError
-from ..events import Event, Notice
+from ..channels import choose_pixels
+from ..errors import NucleisegError, TrainingError
+from ..events import Event, LeftOut, Notice
 from ..intensity import NormaliseConfig, normalise
 from ..io import read_labels, read_micrograph
 from .patches import TrainingImage
@@ -111,29 +112,32 @@ def find_pairs(folder: Path) -> tuple[list[Pair], tuple[str, ...]]:
 
 
 def load_pairs(pairs: list[Pair], config: NormaliseConfig) -> Iterator[Event | TrainingImage]:
-    """Read pairs one by one; unreadable or ill-fitting ones raise, notices are passed on.
+    """Read pairs one by one.
 
-    Raises
+    Yields
     ------
-    FileError
-        If a file cannot be read.
-    TrainingError
-        If a micrograph and its label image differ in size.
+    TrainingImage or Event
+        An image for each good pair, `LeftOut` for each that cannot be used, and `Notice` for what
+        was converted.
     """
     for pair in pairs:
-        micrograph = read_micrograph(pair.micrograph)
-        labels, notices = read_labels(pair.labels)
-        for text in notices:
-            yield Notice(text)
-        if labels.shape != micrograph.shape:
-            raise TrainingError(
-                "Micrograph and label image differ in size",
-                "{} is {}×{}, {} is {}×{}".format(
-                    pair.micrograph, *micrograph.shape, pair.labels, *labels.shape
-                ),
-                "Crop both to the same field of view",
-            )
-        pixels = micrograph.pixels
-        is_grey = not micrograph.is_colour
-        image = normalise(pixels, config)
-        yield TrainingImage((image[:1] if is_grey else image).astype(np.float16), labels, pair.name)
+        try:
+            micrograph = read_micrograph(pair.micrograph)
+            labels, notices = read_labels(pair.labels)
+            if labels.shape != micrograph.shape:
+                raise TrainingError(
+                    "Micrograph and label image differ in size",
+                    "{} is {}×{}, {} is {}×{}".format(
+                        pair.micrograph, *micrograph.shape, pair.labels, *labels.shape
+                    ),
+                    "Crop both to the same field of view",
+                )
+        except NucleisegError as error:
+            yield LeftOut(f"{pair.name} is left out. {error}")
+            continue
+        chosen, proposed = choose_pixels(micrograph)
+        for text in (*micrograph.notices, *notices, *proposed):
+            yield Notice(f"{pair.name}: {text}")
+        image = normalise(chosen.pixels, config)
+        image = image if chosen.is_colour else image[:1]
+        yield TrainingImage(image.astype(np.float16), labels, pair.name)
