@@ -20,14 +20,14 @@ _HOME = tempfile.TemporaryDirectory()
 os.environ["XDG_CONFIG_HOME"] = _HOME.name
 os.environ["NAPARI_CONFIG"] = str(Path(_HOME.name) / "napari.yaml")
 
-import napari  # noqa: E402
-import numpy as np  # noqa: E402
-from qtpy.QtCore import QTimer  # noqa: E402
-from qtpy.QtWidgets import QApplication  # noqa: E402
+import napari
+import numpy as np
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
 
-from napari_nucleiseg.gui.bridge import bridge_of  # noqa: E402
-from napari_nucleiseg.samples import read_sample  # noqa: E402
-from napari_nucleiseg.session import work_here  # noqa: E402
+from napari_nucleiseg.gui.bridge import bridge_of
+from napari_nucleiseg.samples import read_sample
+from napari_nucleiseg.session import work_here
 
 
 class Pauses:

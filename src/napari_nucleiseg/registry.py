@@ -6,12 +6,19 @@ import ast
 import importlib
 import pkgutil
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from .errors import SettingError
+
+
+@cache
+def _from_outside(group: str) -> dict[str, EntryPoint]:
+    """Entry points of other distributions; looking for them reads every installed package."""
+    return {entry.name: entry for entry in entry_points(group=group)}
 
 
 class Registry:
@@ -36,7 +43,7 @@ class Registry:
     def names(self) -> list[str]:
         """All names, sorted, without importing any entry."""
         own = [m.name for m in pkgutil.iter_modules(self._folder()) if m.name[0] != "_"]
-        return sorted({*own, *(e.name for e in entry_points(group=self.package))})
+        return sorted({*own, *_from_outside(self.package)})
 
     def module(self, name: str) -> ModuleType:
         """Import the entry's module.
@@ -50,10 +57,9 @@ class Registry:
             raise SettingError(
                 f"Unknown {self.kind}", repr(name), f"Known: {', '.join(self.names())}"
             )
-        for entry in entry_points(group=self.package):
-            if entry.name == name:
-                loaded: ModuleType = entry.load()
-                return loaded
+        if name in (outside := _from_outside(self.package)):
+            loaded: ModuleType = outside[name].load()
+            return loaded
         return importlib.import_module(f"{self.package}.{name}")
 
     def __getitem__(self, name: str) -> Callable[..., Any]:

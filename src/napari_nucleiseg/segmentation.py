@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -89,7 +90,7 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
     sizes = diameters(labels)
     manifest = {
         "program": "napari-nucleiseg",
-        "versions": _versions(),
+        "versions": dict(_versions()),
         "config": config.model_dump(mode="json"),
         "model": {"name": model.name, "sha256": model.sha256},
         **used,
@@ -172,6 +173,7 @@ def _too_large(micrograph: Micrograph) -> NucleisegError:
     )
 
 
+@cache
 def _versions() -> dict[str, str]:
     found = {"napari-nucleiseg": __version__, "python": platform.python_version()}
     for package in ("numpy", "scipy", "scikit-image", "torch", "openvino"):

@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -105,7 +105,7 @@ def read_card(path: Path) -> ModelCard:
             "The model's card is missing", str(beside), f"Put it in the same folder as {path.name}"
         )
     try:
-        card = yaml.safe_load(beside.read_text(encoding="utf-8"))
+        card = _parse(beside, beside.stat().st_mtime_ns)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ModelError("The model's card cannot be read", f"{beside} ({error})") from error
     needed = ("architecture", "sha256", "normalise", "maps", "multiple")
@@ -113,6 +113,12 @@ def read_card(path: Path) -> ModelCard:
     if missing:
         raise ModelError("The model's card is incomplete", f"{beside} lacks {', '.join(missing)}")
     return ModelCard(str(card.get("name", path.stem)), path, card)
+
+
+@lru_cache(maxsize=64)
+def _parse(path: Path, _changed: int) -> Any:
+    """Content of a YAML file; a batch asks for the same card again and again."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def list_models() -> list[ModelCard]:
