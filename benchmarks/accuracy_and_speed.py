@@ -55,21 +55,32 @@ def read_index(folder: Path, split: str) -> dict[str, str]:
         return {r["image_id"]: r["modality"] for r in csv.DictReader(file) if r["split"] == split}
 
 
-def print_accuracy(folder: Path, modality: dict[str, str], config: SegmentConfig) -> None:
-    """Segment every image and print the per-image means by modality."""
+def accuracy(
+    folder: Path, modality: dict[str, str], config: SegmentConfig
+) -> dict[str, dict[str, float]]:
+    """Segment every image; per-image means of all and of each modality."""
     rows = []
     for name, kind in modality.items():
         found = segment_now(read_micrograph(folder / "images" / f"{name}.png"), config).labels
         truth = read_labels(folder / "masks" / f"{name}.png").image
         ap = average_precision(truth, found)
-        rows.append((kind, dice(truth, found), ap[0], ap[5], ap.mean()))
+        rows.append((kind, (dice(truth, found), ap[0], ap[5], ap.mean())))
+    scores = {}
+    for group in ("all", *sorted(set(modality.values()))):
+        values = np.array([v for kind, v in rows if group in ("all", kind)])
+        names = ("dice", "ap50", "ap75", "mean_ap")
+        means = {n: round(float(m), 4) for n, m in zip(names, values.mean(0), strict=True)}
+        scores[group] = {"images": len(values), **means}
+    return scores
+
+
+def print_accuracy(scores: dict[str, dict[str, float]]) -> None:
+    """Print the scores as a table."""
     print("| | images | Dice | AP@0.5 | AP@0.75 | mean AP 0.5:0.95 |")
     print("|---|---|---|---|---|---|")
-    for group in ("all", *sorted(set(modality.values()))):
-        values = np.array([r[1:] for r in rows if group in ("all", r[0])])
-        print(
-            f"| {group} | {len(values)} | " + " | ".join(f"{v:.3f}" for v in values.mean(0)) + " |"
-        )
+    for group, values in scores.items():
+        images, *means = values.values()
+        print(f"| {group} | {images} |", *(f"{v:.3f} |" for v in means))
 
 
 def print_speed(
@@ -127,7 +138,7 @@ def main() -> None:
     torch.set_num_threads(1)
     config = SegmentConfig(model=arguments.model, device="cpu")
     modality = read_index(arguments.data, arguments.split)
-    print_accuracy(arguments.data, modality, config)
+    print_accuracy(accuracy(arguments.data, modality, config))
     print_speed(arguments.data, modality, config, arguments.repeats)
     memory = psutil.Process().memory_info()
     peak = getattr(memory, "peak_wset", 0)
