@@ -154,6 +154,8 @@ def test_of_a_stack_the_plane_shown_is_segmented(dock, viewer, work, qtbot):
 
 def test_a_run_to_the_end(dock, viewer, image, work, qtbot):
     work(finds_squares)
+    threads = set()
+    bridge_of(viewer).session.event.connect(lambda event: threads.add(threading.current_thread()))
     image.scale, image.units = (0.2, 0.2), ("um", "um")
     click(qtbot, dock.segment_button)
     assert state(dock) == "running"
@@ -168,6 +170,7 @@ def test_a_run_to_the_end(dock, viewer, image, work, qtbot):
     assert dock.notices.text() == "A sentence to be shown"
     assert dock.segment_button.isEnabled()
     assert dock._running.isHidden()
+    assert threads == {threading.main_thread()}
 
 
 def test_cancelled_in_the_middle(dock, viewer, image, work, qtbot):
@@ -247,6 +250,9 @@ def test_viewer_closed_while_it_runs(make_napari_viewer_proxy, monkeypatch, qtbo
     monkeypatch.setattr(session, "_work_in", lambda function, *args: waits(*args))
     click(qtbot, dock.segment_button)
     qtbot.waitUntil(lambda: "tile 1 of 3" in dock.state.text())
+    # what napari says in its question before it closes on a running job
+    tasks = viewer.__wrapped__.window._task_status_manager.get_status()
+    assert any("Segmenting plate1" in task for task in tasks)
     viewer.close()
     go_on.set()
     qtbot.waitUntil(closed.is_set)
@@ -418,6 +424,7 @@ def test_colours_come_from_the_theme(dock, viewer, image, theme):
     assert get_theme(theme).error.as_hex() in dock.failure.styleSheet()
 
 
+@pytest.mark.slow
 def test_opening_the_dock_is_quick_and_imports_no_torch(viewer, qtbot):
     import subprocess
     import sys
