@@ -20,7 +20,7 @@ from napari_nucleiseg.errors import FileError, TrainingError
 from napari_nucleiseg.events import BatchDone, EpochDone, Notice, Saved
 from napari_nucleiseg.io import write_labels
 from napari_nucleiseg.segmentation import segment_now
-from napari_nucleiseg.training import export_model, learning_rate, train
+from napari_nucleiseg.training import export_model, learning_rate, train, variation
 
 SMALL = TrainConfig(
     architecture_options={"widths": [4, 6, 8]},
@@ -173,6 +173,13 @@ def test_learning_rate_warms_up_and_does_not_rise_again(schedule):
     assert 0 < rates[0] < 0.2
     assert rates[10] == pytest.approx(1.0)
     assert all(a >= b > 0 for a, b in pairwise(rates[10:]))
+
+
+def test_variation_fades_at_the_end_only():
+    config = TrainConfig(calm=0.4, calm_to=0.25)
+    strengths = [variation(config, p) for p in (0, 0.3, 0.6, 0.8, 1, 1.1)]
+    assert strengths == pytest.approx([1, 1, 1, 0.625, 0.25, 0.25])
+    assert variation(TrainConfig(), 1.0) == 1
 
 
 def test_a_trained_model_segments(data, tmp_path, fluorescence):

@@ -108,6 +108,18 @@ class AugmentConfig(Config):
     illumination: float = Field(0.15, ge=0, le=1, description="share with uneven illumination")
     empty: float = Field(0.02, ge=0, le=1, description="share of patches that hold noise only")
 
+    def weakened(self, strength: float) -> AugmentConfig:
+        """Scale every variation of nuclei by a factor, 0 (none) to 1 (all of it)."""
+        if strength == 1:
+            return self
+        scales = {
+            "scale_low": self.scale_low**strength,
+            "scale_high": self.scale_high**strength,
+            "empty": self.empty,
+        }
+        others = {k: v * strength for k, v in self.model_dump().items() if k not in scales}
+        return AugmentConfig(**scales, **others)
+
 
 class TrainConfig(Config):
     """How to train or fine-tune one model."""
@@ -143,6 +155,12 @@ class TrainConfig(Config):
     )
     validate_every: int = Field(5, ge=1, description="epochs between two scores on held-out data")
     augment: AugmentConfig = Field(AugmentConfig(), description="variation of the patches")
+    calm: float = Field(
+        0.0, ge=0, le=1, description="share of the training, at its end, in which variation fades"
+    )
+    calm_to: float = Field(
+        0.25, ge=0, le=1, description="what is left of the variation at the very end"
+    )
     seed: int = Field(0, ge=0, description="same seed, same data, same machine: same weights")
     device: Device = Field("auto", description="where the network trains")
     threads: int = Field(0, ge=0, description="CPU threads; 0 leaves the choice to PyTorch")

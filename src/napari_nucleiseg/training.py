@@ -110,6 +110,18 @@ def learning_rate(config: TrainConfig, progress: float) -> float:
     return config.learning_rate * max(factor, 1e-3)
 
 
+def variation(config: TrainConfig, progress: float) -> float:
+    """Strength of the augmentation after a share of the training, 0..1.
+
+    Strong variation makes a network general; without it at the end, the network settles on
+    patches as micrographs really are.
+    """
+    if not config.calm:
+        return 1.0
+    faded = min(max((progress - (1 - config.calm)) / config.calm, 0.0), 1.0)
+    return 1 - faded * (1 - config.calm_to)
+
+
 def _average(averaged: nn.Module, model: nn.Module, decay: float, step: int) -> None:
     """Move the averaged weights towards the trained ones."""
     decay = min(decay, (1 + step) / (10 + step))
@@ -261,7 +273,7 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
                 rate = learning_rate(config, progress())
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-                patches, labels = sampler.batch(state.step)
+                patches, labels = sampler.batch(state.step, variation(config, progress()))
                 unsaved = False
                 loss = _fit_batch(model, optimizer, patches, labels, config, device)
                 if not math.isfinite(loss):
