@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
 from napari_nucleiseg import instances
-from napari_nucleiseg.instances import DecodeConfig, maps_to_labels, renumber
+from napari_nucleiseg.errors import ModelError
+from napari_nucleiseg.instances import DecodeConfig, decode, maps_to_labels, renumber
 from napari_nucleiseg.metrics.average_precision import average_precision
 from napari_nucleiseg.targets import distance_and_offsets
 
@@ -54,6 +56,45 @@ def test_bands_do_not_change_the_result(stained, monkeypatch, rows):
     banded = maps_to_labels(*maps, DecodeConfig())
     assert banded.max() == whole.max()
     assert average_precision(whole, banded, [1.0])[0] == 1
+
+
+@pytest.mark.parametrize("sample", ["fluorescence", "stained", "brightfield"])
+def test_more_sensitivity_never_gives_fewer_nuclei(sample, request):
+    _, truth = request.getfixturevalue(sample)
+    probability, distance = perfect_maps(truth)
+    # blurred maps have shallow saddles between neighbours, as a network's have
+    distance = ndimage.gaussian_filter(distance, 2)
+    counts = [
+        maps_to_labels(probability, distance, DecodeConfig(sensitivity=s, min_area_px=0)).max()
+        for s in np.linspace(0, 1, 11)
+    ]
+    assert counts == sorted(counts)
+    # the brightfield nuclei lie apart: there is nothing to split
+    assert counts[0] < counts[-1] or sample == "brightfield"
+
+
+@settings(deadline=None)
+@given(hnp.arrays(np.float32, (2, 25, 30), elements=st.floats(0, 1, width=32)))
+def test_sensitivity_is_monotone_on_any_maps(maps):
+    probability, distance = ndimage.gaussian_filter(maps, (0, 2, 2)) * 2 - 0.5
+    config = DecodeConfig(min_area_px=0, min_seed_px=1)
+    counts = [
+        maps_to_labels(
+            probability, distance, config.model_copy(update={"sensitivity": float(s)})
+        ).max()
+        for s in np.linspace(0, 1, 11)
+    ]
+    assert counts == sorted(counts)
+
+
+def test_maps_are_told_by_their_names(fluorescence):
+    probability, distance = perfect_maps(fluorescence[1])
+    config = DecodeConfig()
+    expected = decode(("probability", "distance"), np.stack((probability, distance)), config)
+    swapped = decode(("distance", "probability"), np.stack((distance, probability)), config)
+    assert np.array_equal(expected, swapped)
+    with pytest.raises(ModelError, match="without distance"):
+        decode(("probability",), probability[None], config)
 
 
 def test_two_touching_discs_are_two_nuclei():

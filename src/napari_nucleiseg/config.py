@@ -82,8 +82,8 @@ class SegmentConfig(Config):
         0.5, ge=0.0, le=1.0, description="higher splits touching nuclei more readily"
     )
     min_area_px: int = Field(20, ge=0, description="smaller pieces are removed (px)")
-    tile_px: int = Field(1024, ge=64, le=8192, description="side of a tile (px)")
-    overlap_px: int = Field(128, ge=16, le=1024, description="pixels shared by neighbouring tiles")
+    tile_px: int = Field(1024, ge=256, le=8192, description="side of a tile (px)")
+    overlap_px: int = Field(128, ge=64, le=1024, description="pixels shared by neighbouring tiles")
     batch_size: int = Field(
         1, ge=1, le=64, description="tiles that go through the network together"
     )
