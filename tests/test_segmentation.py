@@ -147,7 +147,7 @@ def test_no_seams(sample):
     micrograph, _ = read_sample(sample)
     reps = (4, 4) + (1,) * (micrograph.pixels.ndim - 2)
     mosaic = replace(micrograph, pixels=np.tile(micrograph.pixels, reps))
-    small = segment_now(mosaic, CPU.model_copy(update={"tile_px": 448}))
+    small = segment_now(mosaic, CPU.model_copy(update={"tile_px": 512}))
     whole = segment_now(mosaic, CPU.model_copy(update={"tile_px": 4096}))
     assert abs(small.count - whole.count) <= 0.005 * whole.count + 1
     ious = best_iou(whole.labels, small.labels)

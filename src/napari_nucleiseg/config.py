@@ -83,7 +83,7 @@ class SegmentConfig(Config):
     )
     min_area_px: int = Field(20, ge=0, description="smaller pieces are removed (px)")
     tile_px: int = Field(1024, ge=256, le=8192, description="side of a tile (px)")
-    overlap_px: int = Field(128, ge=64, le=1024, description="pixels shared by neighbouring tiles")
+    overlap_px: int = Field(160, ge=64, le=1024, description="pixels shared by neighbouring tiles")
     batch_size: int = Field(
         1, ge=1, le=64, description="tiles that go through the network together"
     )

@@ -25,6 +25,12 @@ class DecodeConfig(Config):
     sensitivity: float = Field(
         0.5, ge=0, le=1, description="how readily pieces fall apart into nuclei; 0.5 is neutral"
     )
+    least_depth: float = Field(
+        0.6, ge=0, lt=1, description="depth that a nucleus must reach somewhere"
+    )
+    certainty: float = Field(
+        0.5, ge=0, lt=1, description="least mean probability, from the threshold (0) to 1"
+    )
     min_area_px: int = Field(20, ge=0, description="smaller pieces are removed (px)")
     min_seed_px: int = Field(8, ge=1, description="smaller seeds are no nucleus of their own (px)")
 
@@ -44,20 +50,38 @@ def label_sizes(labels: np.ndarray) -> np.ndarray:
     return sizes
 
 
-def renumber(labels: np.ndarray, min_area_px: int = 1) -> np.ndarray:
+def _is_certain(
+    labels: np.ndarray, probability: np.ndarray, distance: np.ndarray, config: DecodeConfig
+) -> np.ndarray:
+    """Whether each label is a nucleus beyond doubt: deep somewhere, probable on the whole."""
+    size = int(labels.max(initial=0)) + 1
+    is_deep = np.zeros(size, bool)
+    area, total = np.zeros(size), np.zeros(size)
+    for rows in _bands(labels.shape):
+        band = labels[rows]
+        is_deep[band[distance[rows] >= config.least_depth]] = True
+        inside = band > 0
+        area += np.bincount(band[inside], minlength=size)
+        total += np.bincount(band[inside], probability[rows][inside], minlength=size)
+    least = config.probability + config.certainty * (1 - config.probability)
+    return is_deep & (total >= least * area) & (area >= config.min_area_px)
+
+
+def renumber(labels: np.ndarray, kept: np.ndarray | None = None) -> np.ndarray:
     """Number the nuclei 1..N without gaps, in the order of their old numbers.
 
     Parameters
     ----------
     labels : (H, W) non-negative integer ndarray
-    min_area_px : int
-        Smaller nuclei become background.
+    kept : (labels.max() + 1,) bool ndarray or None
+        Which nuclei stay, by their number; None: all.
 
     Returns
     -------
     (H, W) int32 ndarray
     """
-    kept = label_sizes(labels) >= max(min_area_px, 1)
+    present = label_sizes(labels) > 0
+    kept = present if kept is None else present & kept
     kept[0] = False
     table = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
     result = np.empty(labels.shape, np.int32)
@@ -165,7 +189,7 @@ def maps_to_labels(
             found = watershed(-depth, np.where(mask, seeds[inner], 0), mask=mask)
             pieces[y, x][mask] = found[mask] + added
         added += int(seeds.max())
-    return renumber(pieces, config.min_area_px)
+    return renumber(pieces, _is_certain(pieces, probability, distance, config))
 
 
 def decode(names: Sequence[str], maps: np.ndarray, config: DecodeConfig) -> np.ndarray:

@@ -33,7 +33,7 @@ class Grid:
     """
 
     tile: int = 1024
-    overlap: int = 128
+    overlap: int = 160
     multiple: int = 32
     batch: int = 1
 
