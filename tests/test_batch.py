@@ -188,7 +188,7 @@ class TestSegmentFile:
         assert truth.read_bytes() == b"precious"
 
     def test_closed_in_the_middle_nothing_is_written(self, item, tmp_path):
-        config = SegmentConfig(tile_px=128, overlap_px=32)
+        config = SegmentConfig(tile_px=256, overlap_px=64)
         events = segment_file(item, tmp_path / "out", config)
         assert any(isinstance(event, TileDone) for event in events)
         events.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pickle
 import sys
@@ -87,6 +88,41 @@ def test_other_errors_come_in_words(child):
 def test_what_cannot_be_sent_is_no_end(child):
     with pytest.raises((AttributeError, pickle.PicklingError)):
         list(child.run(count, lambda: 0, 1))
+    assert len(list(child.run(count, np.zeros(2), 2))) == 2
+
+
+class Unreadable(Notice):
+    """An event that cannot be made again on this side."""
+
+    def __reduce__(self):
+        return int, ("not a number",)
+
+
+def gives_unreadable():
+    yield Unreadable("x")
+
+
+def gives_and_raises(error):
+    yield Notice("first")
+    raise error
+
+
+@pytest.mark.parametrize("error", [EOFError("end"), BrokenPipeError("pipe"), ValueError("value")])
+def test_errors_of_the_work_are_not_taken_for_the_death_of_the_process(child, error):
+    with pytest.raises(NucleisegError, match="went wrong inside the program"):
+        list(child.run(gives_and_raises, error))
+    assert len(list(child.run(count, np.zeros(2), 2))) == 2
+
+
+def test_arguments_that_raise_value_error_when_packed_do_not_hang(child):
+    with pytest.raises(ValueError, match="pointers cannot be pickled"):
+        list(child.run(count, ctypes.pointer(ctypes.c_int(1)), 1))
+    assert len(list(child.run(count, np.zeros(2), 2))) == 2
+
+
+def test_an_event_that_cannot_be_read_does_not_hang(child):
+    with pytest.raises(ValueError, match="invalid literal"):
+        list(child.run(gives_unreadable))
     assert len(list(child.run(count, np.zeros(2), 2))) == 2
 
 

@@ -9,6 +9,10 @@ one, which depends on nothing but the files given:
    which they differ: ``day1/nuclei_labels.tif``, ``day2/nuclei_labels.tif``;
 3. if that is not enough, both; and last a number (``~2``) is added.
 
+The same holds where the output folder has results of another micrograph under this name, from an
+earlier run: those stay, and the new ones get the longer name. Results of the very same file are
+replaced. Which file results are of is in their record.
+
 Names count as the same if they differ in letter case or in how accents are coded only, as on many
 disks they are.
 """
@@ -22,20 +26,22 @@ import os
 import tempfile
 import time
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePath
 
 from .channels import choose_pixels
 from .config import SegmentConfig
 from .errors import FileError, NucleisegError
-from .events import Event, Segmented
+from .events import Event, Notice, Segmented
 from .files import write_text
 from .io import FORMATS, SUFFIXES, name_of, read_micrograph, write_labels
 from .overlay import draw_outlines, write_picture
 from .segmentation import segment
 
 _NAME_BYTES = 255
+_PROGRAM = "napari-nucleiseg"
 
 
 @dataclass(frozen=True)
@@ -47,10 +53,13 @@ class Item:
     path : Path
     name : str
         Name of the results below the output folder, without ``_labels.tif``; may hold folders.
+    notice : str
+        Why the name is longer than expected, if an earlier run is the reason.
     """
 
     path: Path
     name: str
+    notice: str = ""
 
     def result(self, out: Path, ending: str) -> Path:
         """Path of one of the results, for example with the ending ``_labels.tif``."""
@@ -109,7 +118,8 @@ def find_items(inputs: Sequence[str], *, recursive: bool = False, out: Path | No
         Whether folders inside folders are looked into; their results go into folders of the same
         names.
     out : Path or None
-        Where results will go: not looked into on the way down.
+        Where results will go: not looked into on the way down, and what is there of other
+        micrographs keeps its name.
 
     Returns
     -------
@@ -123,7 +133,8 @@ def find_items(inputs: Sequence[str], *, recursive: bool = False, out: Path | No
                 files.setdefault(os.path.abspath(path), (path, below))
         except NucleisegError as error:
             found.errors.append((text, error))
-    found.items = _name(list(files.values()))
+    owner = _nobody if out is None else partial(_owner, out)
+    found.items = _name(list(files.values()), owner)
     return found
 
 
@@ -190,8 +201,37 @@ def _is_candidate(path: Path) -> bool:
         return False
 
 
-def _name(files: list[tuple[Path, PurePath]]) -> list[Item]:
-    """Name the results, no two alike; see the top of this file."""
+def _owner(out: Path, name: str) -> str | None:
+    """Which micrograph the results of this name are of, where there are any of ours."""
+    try:
+        record = json.loads((out / f"{name}_labels.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(record, dict) or record.get("program") != _PROGRAM:
+        return None
+    source = record.get("input")
+    path = source.get("path") if isinstance(source, dict) else None
+    return path if isinstance(path, str) else ""
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two paths lead to one file, by whatever links."""
+    if os.path.normcase(one) == os.path.normcase(other):
+        return True
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def _nobody(_name: str) -> None:
+    return None
+
+
+def _name(
+    files: list[tuple[Path, PurePath]], owner: Callable[[str], str | None] = _nobody
+) -> list[Item]:
+    """Name the results, no two alike and none like those of another file; see the top."""
     folders = [os.path.dirname(os.path.abspath(path)) for path, _ in files]
     names = [str(below / _short(name_of(path))) for path, below in files]
     for group in _alike(names):
@@ -202,13 +242,43 @@ def _name(files: list[tuple[Path, PurePath]]) -> list[Item]:
         for i, name in zip(group, longer, strict=True):
             names[i] = name
     taken: set[str] = set()
-    for i, name in enumerate(names):
-        number = 2
-        while _key(names[i]) in taken:
-            names[i] = f"{name}~{number}"
-            number += 1
-        taken.add(_key(names[i]))
-    return [Item(path, name) for (path, _), name in zip(files, names, strict=True)]
+    items = []
+    for name, file in zip(names, files, strict=True):
+        own = os.path.abspath(file[0])
+        first = owner(name)
+        earlier = None if first is None or _same(first, own) else first
+        for candidate in _longer_and_longer(name, file, earlier):
+            present = owner(candidate)
+            if _key(candidate) not in taken and (present is None or _same(present, own)):
+                break
+        taken.add(_key(candidate))
+        notice = ""
+        if earlier is not None:
+            whose = earlier or "another micrograph"
+            notice = f"Its results are called {candidate}, since {name} are those of {whose}."
+        items.append(Item(file[0], candidate, notice))
+    return items
+
+
+def _longer_and_longer(
+    name: str, file: tuple[Path, PurePath], earlier: str | None
+) -> Iterator[str]:
+    """A name, and what to take instead where it is not free, without end.
+
+    What is taken instead depends on the file and on the one that has the name already.
+    """
+    yield name
+    if earlier:
+        pair = [file, (Path(earlier), PurePath())]
+        folders = [os.path.dirname(os.path.abspath(path)) for path, _ in pair]
+        for choose in (_with_suffix, _with_folders, _with_both):
+            longer = choose(pair, folders)
+            if not _alike(longer):
+                yield longer[0]
+    number = 2
+    while True:
+        yield f"{name}~{number}"
+        number += 1
 
 
 def _key(name: str) -> str:
@@ -278,12 +348,27 @@ def prepare_folder(out: Path) -> None:
         ) from error
 
 
+def _refuse_to_replace(out: Path, name: str, source: str, files: Sequence[Path]) -> None:
+    """See that files which are there already are earlier results of the same micrograph."""
+    present = [path for path in files if path.exists()]
+    owner = _owner(out, name)
+    if not present or (owner is not None and _same(owner, source)):
+        return
+    whose = "Results of another micrograph" if owner is not None else "A file from elsewhere"
+    raise FileError(
+        f"{whose} would be overwritten",
+        str(present[0]),
+        "Choose another output folder, or move it away",
+    )
+
+
 def segment_file(
     item: Item, out: Path, config: SegmentConfig, *, overlay: bool = False
 ) -> Iterator[Event]:
     """Read a micrograph, segment it and write the results.
 
-    Each file is written as a whole or not at all; earlier results are replaced.
+    Each file is written as a whole or not at all; earlier results of the same micrograph are
+    replaced.
 
     Parameters
     ----------
@@ -301,18 +386,15 @@ def segment_file(
     Raises
     ------
     NucleisegError
-        If reading, segmenting or writing fails, or if the label image would replace one beside
-        the micrograph that this program did not write.
+        If reading, segmenting or writing fails, or if the results would replace files of another
+        micrograph or of another program.
     """
     started = time.monotonic()
     target, manifest = item.result(out, "_labels.tif"), item.result(out, "_labels.json")
-    beside = os.path.abspath(target.parent) == os.path.abspath(item.path.parent)
-    if beside and target.exists() and not manifest.exists():
-        raise FileError(
-            "A label image from elsewhere would be overwritten",
-            str(target),
-            "Choose another output folder, or move it away",
-        )
+    source = os.path.abspath(item.path)
+    _refuse_to_replace(out, item.name, source, (target, manifest))
+    if item.notice:
+        yield Notice(item.notice)
     micrograph = read_micrograph(item.path, colour=config.colour)
     result: Segmented | None = None
     for event in segment(micrograph, config):
@@ -321,7 +403,6 @@ def segment_file(
             result = event
     if result is None:
         raise TypeError("segment ended without a result")
-    write_labels(target, result.labels, micrograph.pixel_size_um)
     picture = None
     if overlay:
         picture = item.result(out, "_overlay.png")
@@ -331,7 +412,14 @@ def segment_file(
                 choose_pixels(micrograph, config.channel, config.colour)[0], result.labels
             ),
         )
-    record = {**result.manifest, "labels": target.name}
+    write_labels(target, result.labels, micrograph.pixel_size_um)
+    # the path as a whole: only so can a later run tell whether it has the same file
+    record = {
+        **result.manifest,
+        "program": _PROGRAM,
+        "input": {**result.manifest.get("input", {}), "path": source},
+        "labels": target.name,
+    }
     text = json.dumps(record, indent=2, ensure_ascii=True, default=str)
     # last, so that where there is a record all else is complete
     write_text(manifest, text + "\n")

@@ -41,15 +41,30 @@ class ChildError(Exception):
         return f"\n{self.args[0]}"
 
 
-def _send(pipe: IO[bytes], message: Any) -> None:
-    """Write one message; arrays go beside the pickle, uncopied and with the interpreter free."""
+class _GoneError(Exception):
+    """The other side of the pipe is gone."""
+
+
+def _pack(message: Any) -> list[Any]:
+    """Pickle a message; arrays go beside the pickle, uncopied."""
     buffers: list[pickle.PickleBuffer] = []
     head = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
-    parts: list[Any] = [head, *(buffer.raw() for buffer in buffers)]
-    pipe.write(struct.pack(f"<{len(parts) + 1}Q", len(parts), *map(len, parts)))
-    for part in parts:
-        pipe.write(part)
-    pipe.flush()
+    return [head, *(buffer.raw() for buffer in buffers)]
+
+
+def _write(pipe: IO[bytes], parts: list[Any]) -> None:
+    """Write a packed message, with the interpreter free."""
+    try:
+        pipe.write(struct.pack(f"<{len(parts) + 1}Q", len(parts), *map(len, parts)))
+        for part in parts:
+            pipe.write(part)
+        pipe.flush()
+    except (OSError, ValueError) as error:  # ValueError: the pipe was closed on this side
+        raise _GoneError from error
+
+
+def _send(pipe: IO[bytes], message: Any) -> None:
+    _write(pipe, _pack(message))
 
 
 def _read(pipe: IO[bytes], size: int) -> np.ndarray:
@@ -59,16 +74,19 @@ def _read(pipe: IO[bytes], size: int) -> np.ndarray:
     while at < size:
         count = pipe.readinto(view[at:])  # type: ignore[attr-defined]
         if not count:
-            raise EOFError
+            raise _GoneError
         at += count
     return content
 
 
 def _receive(pipe: IO[bytes]) -> Any:
-    """Read one message; EOFError where the other side is gone."""
-    (count,) = struct.unpack("<Q", _read(pipe, 8).tobytes())
-    sizes = struct.unpack(f"<{count}Q", _read(pipe, 8 * count).tobytes())
-    head, *buffers = [_read(pipe, size) for size in sizes]
+    """Read one message; _GoneError where the other side is gone."""
+    try:
+        (count,) = struct.unpack("<Q", _read(pipe, 8).tobytes())
+        sizes = struct.unpack(f"<{count}Q", _read(pipe, 8 * count).tobytes())
+        head, *buffers = [_read(pipe, size) for size in sizes]
+    except OSError as error:
+        raise _GoneError from error
     return pickle.loads(head.tobytes(), buffers=buffers)
 
 
@@ -88,7 +106,7 @@ def serve() -> None:
             function, args = _receive(source)
             _send(sink, _run(source, sink, function(*args)))
             del function, args
-    except (EOFError, BrokenPipeError):
+    except _GoneError:
         return  # the parent is gone
 
 
@@ -102,7 +120,7 @@ def _run(
                 _send(sink, ("event", event))
                 if _receive(source) == "close":
                     break
-    except (EOFError, BrokenPipeError):
+    except _GoneError:
         raise
     except Exception as error:
         text = traceback.format_exc()
@@ -143,10 +161,11 @@ class Child:
             What the function raised (its traceback is the cause), or that the process died.
         """
         with self._turn:
+            work = _pack((function, args))
             source, sink = self._pipes()
             at_rest = True
             try:
-                _send(sink, (function, args))
+                _write(sink, work)
                 at_rest = False
                 while True:
                     kind, value = _receive(source)
@@ -157,9 +176,16 @@ class Child:
                         return
                     yield value
                     _send(sink, "next")
-            except (EOFError, OSError, ValueError) as error:
+            except _GoneError as error:
                 at_rest = True
                 raise self._death() from error
+            except (NucleisegError, GeneratorExit):
+                raise
+            except BaseException:
+                # half a message may be left in the pipe: nothing that follows could be understood
+                at_rest = True
+                self._kill()
+                raise
             finally:
                 if not at_rest:
                     self._close_generator(source, sink)
@@ -199,8 +225,8 @@ class Child:
         try:
             _send(sink, "close")
             _receive(source)
-        except (EOFError, OSError, ValueError):
-            pass  # the process is gone: there is nothing left to close
+        except _GoneError:
+            return  # the process is gone: there is nothing left to close
 
     def _death(self) -> NucleisegError:
         """Say how the process ended, with the last it wrote."""
@@ -215,8 +241,16 @@ class Child:
         return NucleisegError(
             "The working process ended by itself",
             f"exit code {code}{last}",
-            "Often memory ran out: close other programs or choose smaller tiles, and try again",
+            # the system ends what takes too much memory by a signal
+            "Memory may have run out: close other programs or choose smaller tiles, and try again"
+            if code is not None and code < 0
+            else "Try again; if it happens again, restart napari",
         )
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+        self._release()
 
     def _release(self) -> None:
         """Close what belongs to a process that has ended."""

@@ -48,7 +48,7 @@ class Micrograph:
         if self.pixels.dtype.kind not in "biuf":
             raise ShapeError(
                 "Pixels of a micrograph are whole or real numbers",
-                f"{self.name} has {self.pixels.dtype}",
+                f"{self.path.name if self.path else self.name} has {self.pixels.dtype}",
             )
         if self.pixels.ndim != len(self.axes):
             raise ShapeError(

@@ -10,10 +10,11 @@ import pytest
 import tifffile
 from napari.layers import Labels
 
+from napari_nucleiseg.errors import NucleisegError
 from napari_nucleiseg.gui.bridge import bridge_of
 from napari_nucleiseg.gui.contributions import get_reader, write
 from napari_nucleiseg.gui.segment_dock import SegmentDock
-from napari_nucleiseg.io import read_labels
+from napari_nucleiseg.io import read_labels, read_micrograph
 from napari_nucleiseg.samples import SAMPLES, read_sample
 
 PLUGIN = "napari-nucleiseg"
@@ -92,6 +93,20 @@ def test_a_plane_of_its_own_is_written_as_a_plane(tmp_path):
     labels = np.arange(12, dtype=np.int32).reshape(1, 3, 4)
     (path,) = write(str(tmp_path / "a.tif"), labels, {})
     assert np.array_equal(read_labels(path).image, labels[0])
+
+
+def test_a_stack_is_refused_in_words(tmp_path):
+    with pytest.raises(NucleisegError, match="Save one plane at a time"):
+        write(str(tmp_path / "a.tif"), np.zeros((3, 4, 5), np.int32), {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_pixel_size_is_written(plugin, tmp_path):
+    labels = np.zeros((30, 40), np.int32)
+    labels[3:9, 3:9] = 1
+    layer = plugin.add_labels(labels, scale=(0.2, 0.2), units=("um", "um"))
+    (path,) = layer.save(str(tmp_path / "a.tif"), plugin=PLUGIN)
+    assert read_micrograph(path).pixel_size_um == pytest.approx((0.2, 0.2))
 
 
 def test_the_dock_is_in_both_menus(plugin):

@@ -50,7 +50,7 @@ def test_limits_and_units_come_from_the_class(form):
     assert isinstance(probability, QDoubleSpinBox)
     assert (probability.minimum(), probability.maximum()) == (0.05, 0.95)
     assert isinstance(tile, QSpinBox)
-    assert (tile.minimum(), tile.maximum()) == (64, 8192)
+    assert (tile.minimum(), tile.maximum()) == (256, 8192)
     assert tile.suffix() == " px"
 
 

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_nucleiseg.errors import FileError, ShapeError
+from napari_nucleiseg.errors import FileError, NucleisegError, ShapeError
 from napari_nucleiseg.io import propose_channel, read_labels, read_micrograph
 
 
@@ -375,7 +375,7 @@ def test_nan_and_infinity_are_read_as_they_are(path):
 
 def test_complex_numbers_are_refused(path):
     tifffile.imwrite(path, np.zeros((4, 4), np.complex64))
-    with pytest.raises(FileError, match="not plain numbers"):
+    with pytest.raises(NucleisegError, match="whole or real numbers"):
         read_micrograph(path)
 
 

@@ -7,15 +7,17 @@ computed or read from a disk is handed to the job as a function.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import weakref
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pint
 from napari.layers import Image, Labels, Layer
 
 from ..child import Child
@@ -182,11 +184,19 @@ def pixel_size_um(layer: Layer) -> tuple[float, float] | None:
     known = layer.metadata.get(MICROGRAPH, {}).get("pixel_size_um")
     if known is not None:
         return float(known[0]), float(known[1])
+    return size_in_um(layer.scale, layer.units)
+
+
+def size_in_um(scale: Sequence[float], units: Sequence[Any]) -> tuple[float, float] | None:
+    """Height and width of a pixel in µm from a layer's scale and units, None if in pixels."""
+    if len(scale) < 2 or len(units) < 2:
+        return None
     sizes = []
-    for scale, unit in zip(layer.scale[-2:], layer.units[-2:], strict=True):
+    for number, name in zip(scale[-2:], units[-2:], strict=True):
+        unit = pint.get_application_registry().Unit(str(name))
         if not unit.is_compatible_with("micrometer"):
             return None
-        sizes.append(float((scale * unit).to("micrometer").magnitude))
+        sizes.append(float((number * unit).to("micrometer").magnitude))
     return sizes[0], sizes[1]
 
 
@@ -434,7 +444,8 @@ def _run(child: Child, function: Callable[..., Iterator[Event]], *args: Any) -> 
     napari imports pandas for the first labels layer, a quarter of a second in which the window
     would stand still; imported by the job's thread, it comes in small steps.
     """
-    importlib.import_module("pandas")
+    if importlib.util.find_spec("pandas") is not None:
+        importlib.import_module("pandas")
     yield from child.run(function, *args)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ShapeError
 from ..io import read_micrograph, write_labels
 from ..samples import SAMPLES, read_sample
-from .bridge import layer_of
+from .bridge import layer_of, size_in_um
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -27,11 +28,19 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
     return [layer_of(read_micrograph(Path(p))) for p in paths]
 
 
-def write(path: str, data: Any, meta: dict[str, Any]) -> list[str]:  # noqa: ARG001
+def write(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write the label image of a layer; the smallest safe integers, never fewer nuclei."""
     labels = np.asarray(data)
-    written = write_labels(Path(path), labels.reshape(labels.shape[-2:]))
-    return [str(written or path)]
+    if labels.ndim > 2 and labels.size == labels.shape[-2] * labels.shape[-1]:
+        labels = labels.reshape(labels.shape[-2:])
+    if labels.ndim != 2:
+        raise ShapeError(
+            "Stacks of label images cannot be saved yet",
+            f"the layer has {labels.ndim} axes",
+            "Save one plane at a time",
+        )
+    size = size_in_um(meta.get("scale", ()), meta.get("units", ()))
+    return [str(write_labels(Path(path), labels, size))]
 
 
 def _sample(name: str) -> list[LayerData]:

@@ -159,10 +159,6 @@ def read_micrograph(path: Path | str, *, colour: Colour = "auto") -> Micrograph:
     path = Path(path)
     micrograph = _format_of(path).read(path)
     micrograph = replace(_as_wished(micrograph, colour), name=name_of(path), path=path)
-    if micrograph.pixels.dtype.kind not in "biuf":
-        raise FileError(
-            "The pixels are not plain numbers", f"{path.name} has {micrograph.pixels.dtype}"
-        )
     return micrograph
 
 
