@@ -178,7 +178,8 @@ def describe_part(part: str) -> str:
             if value is not None:
                 lines += [f"{flag_name(setting)} {value:g}", "    The default."]
         for option, field in module.Options.model_fields.items():
-            default = list(field.default) if isinstance(field.default, tuple) else field.default
+            default = field.get_default(call_default_factory=True)
+            default = list(default) if isinstance(default, tuple) else default
             lines += [f"--set {name}_options.{option}={default}", f"    {_sentence(field)}"]
     return "\n".join(lines)
 

@@ -134,7 +134,11 @@ def layer_rates(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str,
 
 
 def probe_checkpoint(state: Checkpoint, *, squared: bool = False) -> list[Layer]:
-    """Measure what the layers of a checkpoint have learned; see `napari_nucleiseg.explain`."""
+    """Measure what the layers of a checkpoint have learned; see `napari_nucleiseg.explain`.
+
+    These are the weights as trained, whose learning rates and history the checkpoint holds, not
+    the averaged ones.
+    """
     model = build_model(state.config)
     model.load_state_dict(state.weights)
     optimizer = build_optimizer(model, state.config)
@@ -401,11 +405,11 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
                 if progress() >= 1:
                     break
             state.epoch += 1
+            rates: list[float] = []
             if set_rates is not None:
                 set_rates()
                 rates = list(layer_rates(model, optimizer).values())
                 rate = float(np.mean(rates)) if rates else rate
-                yield Notice(_rates_line(rates))
             due = state.epoch % config.validate_every == 0 or progress() >= 1
             scores = validate(averaged, held_out, device) if due and held_out else None
             state.scores = scores or state.scores
@@ -419,6 +423,8 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
             if (scores and scores["ap"] >= best_score) or not held_out:
                 best_score = scores["ap"] if scores else best_score
                 yield save(best)
+            if rates:
+                yield Notice(_rates_line(rates))
             yield EpochDone(state.epoch, mean, rate, seconds, min(progress(), 1.0), scores)
     finally:
         if unsaved:
@@ -433,8 +439,6 @@ def _filled_from(kept: TrainConfig, asked: TrainConfig, config: TrainConfig) -> 
 
 def _rates_line(rates: Sequence[float]) -> str:
     """Tell of the layers' own learning rates, which can decay to zero."""
-    if not rates:
-        return "No layer has a learning rate of its own"
     resting = sum(rate == 0 for rate in rates)
     at_rest = f"; at rest: {resting} of {len(rates)} layers" if resting else ""
     return f"Learning rates of the layers: {min(rates):.3g} to {max(rates):.3g}{at_rest}"
