@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-gpu lint screenshots clean system-packages
+.PHONY: run test test-pyside test-gpu lint screenshots clean system-packages
 
 run: $(VENV)/.run
 	@if [ "$$(uname -s)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]; then \
@@ -13,7 +13,10 @@ run: $(VENV)/.run
 	else $(BIN)/python -m napari_nucleiseg.gui; fi
 
 test: $(VENV)/.dev system-packages
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-pyside: $(VENV)/.dev system-packages
+	QT_API=pyside6 PYTEST_QT_API=pyside6 $(BIN)/python -m pytest tests/gui $(PYTEST_ARGS)
 
 test-gpu: $(VENV)/.dev
 	$(BIN)/python -m pytest -m gpu $(PYTEST_ARGS)

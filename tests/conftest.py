@@ -27,3 +27,13 @@ def stained() -> Sample:
 def brightfield() -> Sample:
     """512 x 512, grey, dark nuclei on a bright field, 20 nuclei."""
     return read_sample("brightfield")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run window tests last.
+
+    PyTorch's compiler and Mesa's software OpenGL bring a copy of LLVM each: where Mesa's is loaded
+    first, importing the other ends the process. (In napari this cannot happen, since PyTorch stays
+    in a process of its own.)
+    """
+    items.sort(key=lambda item: "gui" in item.path.parts)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import threading
 
 import numpy as np
@@ -9,8 +10,8 @@ import torch
 from napari_nucleiseg import engine
 from napari_nucleiseg.config import SegmentConfig
 from napari_nucleiseg.engine import build_engine
-from napari_nucleiseg.errors import DependencyError, SettingError
-from napari_nucleiseg.store import find_model
+from napari_nucleiseg.errors import DependencyError, ModelError, SettingError
+from napari_nucleiseg.store import BUNDLED, find_model
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +39,38 @@ def test_openvino_equals_torch_and_is_kept_for_the_next_time(tiles, tmp_path, mo
     monkeypatch.setattr(engine, "_ready", {})
     monkeypatch.setattr(engine, "load_network", lambda _: pytest.fail("was converted again"))
     np.testing.assert_array_equal(run("openvino").predict(tiles), first.predict(tiles))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["network.xml", "network.bin", "all"])
+def test_a_damaged_copy_is_made_again(tiles, tmp_path, monkeypatch, damage):
+    expected = run("openvino").predict(tiles)
+    (folder,) = (tmp_path / "cache").iterdir()
+    for path in folder.iterdir():
+        if damage == "all":
+            path.unlink()
+        elif path.name == damage:
+            path.write_bytes(path.read_bytes()[:100])
+    monkeypatch.setattr(engine, "_ready", {})
+    np.testing.assert_array_equal(run("openvino").predict(tiles), expected)
+    assert (folder / "network.bin").stat().st_size > 1_000_000
+
+
+def test_openvino_on_a_gpu_is_refused_in_words():
+    with pytest.raises(SettingError, match="engine openvino, device cuda"):
+        build_engine(find_model("nuclei"), SegmentConfig(device="cuda", engine="openvino"))
+
+
+def test_damaged_weights_are_noticed_although_a_copy_is_kept(tmp_path, monkeypatch):
+    for suffix in (".safetensors", ".yaml"):
+        shutil.copy(BUNDLED / f"nuclei{suffix}", tmp_path / f"mine{suffix}")
+    config = SegmentConfig(device="cpu")
+    monkeypatch.setattr(engine, "_openvino", lambda _: lambda tiles: tiles)
+    build_engine(find_model(tmp_path / "mine.safetensors"), config)
+    (tmp_path / "mine.safetensors").write_bytes(b"stub")
+    monkeypatch.setattr(engine, "_ready", {})
+    with pytest.raises(ModelError, match="damaged"):
+        build_engine(find_model(tmp_path / "mine.safetensors"), config)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from napari_nucleiseg.store import (
     find_model,
     list_models,
     load_network,
+    model_problems,
     save_model,
     user_folder,
 )
@@ -85,9 +86,46 @@ def test_a_useless_card_is_named(copied, text):
         find_model(copied)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("multiple", "many"),
+        ("multiple", 0),
+        ("maps", 3),
+        ("maps", []),
+        ("architecture", "os.path"),
+        ("sha256", "../../evil"),
+        ("normalise", {"low": 99}),
+        ("normalise", None),
+        ("name", ""),
+    ],
+)
+def test_a_wrong_card_names_the_field_and_leaves_the_other_models_alone(
+    copied, monkeypatch, field, value
+):
+    card = yaml.safe_load(copied.with_suffix(".yaml").read_text(encoding="utf-8"))
+    text = yaml.safe_dump({**card, field: value})
+    copied.with_suffix(".yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ModelError, match=field):
+        find_model(copied)
+    monkeypatch.setenv("NUCLEISEG_MODELS", str(copied.parent))
+    assert [m.name for m in list_models()] == ["nuclei"]
+    (problem,) = model_problems()
+    assert "copy.yaml" in problem
+    with pytest.raises(ModelError, match=field):
+        find_model("copy")
+
+
+def test_a_name_that_is_taken_is_said(copied, monkeypatch):
+    monkeypatch.setenv("NUCLEISEG_MODELS", str(copied.parent))
+    (problem,) = model_problems()
+    assert "copy.safetensors is not listed" in problem
+    assert find_model("nuclei").path.parent == BUNDLED
+
+
 def test_weights_of_another_size_do_not_load(copied):
     card = yaml.safe_load(copied.with_suffix(".yaml").read_text(encoding="utf-8"))
-    card["architecture_options"] = {"widths": [8, 8]}
+    card["architecture_options"] = {"widths": [16, 16]}
     copied.with_suffix(".yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
     with pytest.raises(ModelError, match="do not fit"):
         load_network(find_model(copied))
@@ -95,7 +133,7 @@ def test_weights_of_another_size_do_not_load(copied):
 
 def test_saved_weights_are_half_precision_where_that_is_safe(tmp_path):
     weights = {"w": torch.rand(3, 4, dtype=torch.float32), "variance": torch.tensor([1e6])}
-    card = {"architecture": "nuclei_unet", "normalise": {}, "maps": [], "multiple": 1}
+    card = {"architecture": "nuclei_unet", "normalise": {}, "maps": ["x"], "multiple": 1}
     model = save_model(tmp_path / "m.safetensors", weights, card)
     from safetensors.torch import load_file
 

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import pairwise
 
 import numpy as np
@@ -15,12 +16,12 @@ import torch
 from PIL import Image
 
 from napari_nucleiseg import training
-from napari_nucleiseg.checkpoint import load_checkpoint
+from napari_nucleiseg.checkpoint import load_checkpoint, save_checkpoint
 from napari_nucleiseg.config import SegmentConfig, TrainConfig
 from napari_nucleiseg.errors import FileError, SettingError, TrainingError
 from napari_nucleiseg.events import BatchDone, EpochDone, Notice, Saved
 from napari_nucleiseg.explain import from_history, network_quality
-from napari_nucleiseg.io import write_labels
+from napari_nucleiseg.io import read_labels, write_labels
 from napari_nucleiseg.optimizers import OPTIMIZERS
 from napari_nucleiseg.schedules import SCHEDULES
 from napari_nucleiseg.segmentation import segment_now
@@ -31,10 +32,11 @@ from napari_nucleiseg.training import (
     learning_rate,
     probe_checkpoint,
     train,
+    variation,
 )
 
 SMALL = TrainConfig(
-    architecture_options={"widths": [4, 6, 8]},
+    architecture_options={"widths": [16, 16, 16]},
     epochs=3,
     steps_per_epoch=3,
     batch_size=2,
@@ -144,6 +146,60 @@ def test_a_loss_that_is_no_number_stops_in_words_and_spares_the_checkpoint(
     assert (run / "last.pt").read_bytes() == before
 
 
+@pytest.mark.parametrize("rate", [1e3, 1e6, 1e30])
+def test_a_learning_rate_far_too_large_never_leaves_weights_that_are_no_numbers(
+    data, tmp_path, rate
+):
+    config = SMALL.model_copy(update={"learning_rate": rate, "epochs": 8})
+    with suppress(TrainingError):
+        list(train(data, config, tmp_path / "run"))
+    for path in (tmp_path / "run").glob("*.pt"):
+        kept = load_checkpoint(path)
+        assert all(torch.isfinite(v).all() for v in kept.averaged.values())
+
+
+def test_other_micrographs_do_not_go_on_from_a_checkpoint(data, tmp_path):
+    list(train(data, SMALL, tmp_path / "run"))
+    (data / "images" / "a.png").rename(data / "images" / "c.png")
+    (data / "masks" / "a.png").rename(data / "masks" / "c.png")
+    with pytest.raises(TrainingError, match="other micrographs"):
+        list(train(data, SMALL, tmp_path / "run"))
+
+
+def test_a_finished_run_can_go_on_for_longer(data, tmp_path):
+    list(train(data, SMALL, tmp_path / "run"))
+    longer = SMALL.model_copy(update={"epochs": 4})
+    epochs = [e.epoch for e in train(data, longer, tmp_path / "run") if isinstance(e, EpochDone)]
+    assert epochs == [4]
+
+
+def test_weights_that_do_not_fit_are_said(data, tmp_path):
+    list(train(data, SMALL, tmp_path / "run"))
+    path = tmp_path / "run" / "last.pt"
+    kept = load_checkpoint(path)
+    kept.weights.popitem()
+    save_checkpoint(path, kept)
+    with pytest.raises(FileError, match=r"does not fit the network: .*last\.pt"):
+        list(train(data, SMALL, tmp_path / "run"))
+
+
+def test_the_best_is_on_disk_before_the_epoch_counts(data, tmp_path):
+    config = SMALL.model_copy(update={"held_out": 0.5})
+    shutil.copy(data / "images" / "a.png", data / "images" / "c.png")
+    shutil.copy(data / "masks" / "a.png", data / "masks" / "c.png")
+    with closing(train(data, config, tmp_path / "run")) as events:
+        next(e for e in events if isinstance(e, Saved))
+    assert (tmp_path / "run" / "best.pt").is_file()
+
+
+def test_label_images_without_a_nucleus_are_refused(data, tmp_path):
+    for path in (data / "masks").iterdir():
+        shape = read_labels(path).image.shape
+        write_labels(path, np.zeros(shape, np.int32))
+    with pytest.raises(TrainingError, match="No nucleus"):
+        list(train(data, SMALL, tmp_path / "run"))
+
+
 def test_a_full_disk_spares_the_earlier_checkpoint(data, tmp_path, monkeypatch):
     run = tmp_path / "run"
     list(train(data, SMALL.model_copy(update={"epochs": 1}), run))
@@ -184,6 +240,13 @@ def test_learning_rate_warms_up_and_does_not_rise_again(schedule):
     assert 0 < rates[0] < 0.2
     assert rates[10] == pytest.approx(1.0)
     assert all(a >= b > 0 for a, b in pairwise(rates[10:]))
+
+
+def test_variation_fades_at_the_end_only():
+    config = TrainConfig(calm=0.4, calm_to=0.25)
+    strengths = [variation(config, p) for p in (0, 0.3, 0.6, 0.8, 1, 1.1)]
+    assert strengths == pytest.approx([1, 1, 1, 0.625, 0.25, 0.25])
+    assert variation(TrainConfig(), 1.0) == 1
 
 
 def test_a_trained_model_segments(data, tmp_path, fluorescence):

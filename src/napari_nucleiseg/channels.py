@@ -53,6 +53,8 @@ def choose_pixels(
         micrograph = replace(micrograph, pixels=planes, axes="CYX", channel_names=names)
     if channel is not None:
         return micrograph.channel(channel), ()
+    if micrograph.is_colour and colour == "auto" and is_grey(micrograph.pixels):
+        return replace(micrograph, pixels=micrograph.pixels[..., 0], axes="YX"), ()
     if micrograph.axes == "CYX":
         if micrograph.pixels.shape[0] == 1:
             return micrograph.channel(1), ()
@@ -61,6 +63,13 @@ def choose_pixels(
         called = f"{index + 1}" if name == str(index + 1) else f"{index + 1} ({name})"
         return micrograph.channel(index + 1), (f"Nuclei are looked for in channel {called}: {why}",)
     return micrograph, ()
+
+
+def is_grey(pixels: np.ndarray) -> bool:
+    """Whether red, green and blue of an (H, W, 3) picture are equal everywhere."""
+    first = pixels[..., :1]
+    # one row tells most colour pictures
+    return bool((pixels[:1] == first[:1]).all() and (pixels == first).all())
 
 
 def propose_channel(micrograph: Micrograph) -> tuple[int, str]:

@@ -82,8 +82,8 @@ class SegmentConfig(Config):
         0.5, ge=0.0, le=1.0, description="higher splits touching nuclei more readily"
     )
     min_area_px: int = Field(20, ge=0, description="smaller pieces are removed (px)")
-    tile_px: int = Field(1024, ge=64, le=8192, description="side of a tile (px)")
-    overlap_px: int = Field(128, ge=16, le=1024, description="pixels shared by neighbouring tiles")
+    tile_px: int = Field(1024, ge=256, le=8192, description="side of a tile (px)")
+    overlap_px: int = Field(160, ge=64, le=1024, description="pixels shared by neighbouring tiles")
     batch_size: int = Field(
         1, ge=1, le=64, description="tiles that go through the network together"
     )
@@ -107,6 +107,18 @@ class AugmentConfig(Config):
     noise: float = Field(0.25, ge=0, le=1, description="share of patches with added noise")
     illumination: float = Field(0.15, ge=0, le=1, description="share with uneven illumination")
     empty: float = Field(0.02, ge=0, le=1, description="share of patches that hold noise only")
+
+    def weakened(self, strength: float) -> AugmentConfig:
+        """Scale every variation of nuclei by a factor, 0 (none) to 1 (all of it)."""
+        if strength == 1:
+            return self
+        scales = {
+            "scale_low": self.scale_low**strength,
+            "scale_high": self.scale_high**strength,
+            "empty": self.empty,
+        }
+        others = {k: v * strength for k, v in self.model_dump().items() if k not in scales}
+        return AugmentConfig(**scales, **others)
 
 
 class TrainConfig(Config):
@@ -156,6 +168,12 @@ class TrainConfig(Config):
     validate_every: int = Field(5, ge=1, description="epochs between two scores on held-out data")
     explain: bool = Field(False, description="record each epoch what every layer has learned")
     augment: AugmentConfig = Field(AugmentConfig(), description="variation of the patches")
+    calm: float = Field(
+        0.0, ge=0, le=1, description="share of the training, at its end, in which variation fades"
+    )
+    calm_to: float = Field(
+        0.25, ge=0, le=1, description="what is left of the variation at the very end"
+    )
     seed: int = Field(0, ge=0, description="same seed, same data, same machine: same weights")
     device: Device = Field("auto", description="where the network trains")
     threads: int = Field(0, ge=0, description="CPU threads; 0 leaves the choice to PyTorch")

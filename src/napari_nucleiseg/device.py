@@ -44,5 +44,9 @@ def has_fast_bfloat16(kind: str) -> bool:
     import torch
 
     if kind == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return kind == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if kind != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    # the operator is missing from builds for Apple Silicon
+    asked = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return asked is not None and bool(asked())

@@ -6,6 +6,7 @@ not load PyTorch at all.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -22,8 +23,8 @@ import platformdirs
 
 from .config import SegmentConfig
 from .device import choose_device
-from .errors import DependencyError, ModelError
-from .store import ModelCard, load_network
+from .errors import DependencyError, ModelError, SettingError
+from .store import ModelCard, check_hash, load_network
 from .tiling import Predict
 
 TOLERANCE = 1e-3
@@ -59,8 +60,8 @@ def has_openvino() -> bool:
     return find_spec("openvino") is not None
 
 
-def _has_gpu_build() -> bool:
-    """Whether PyTorch could have found a GPU here, without loading PyTorch."""
+def _may_have_gpu() -> bool:
+    """Whether PyTorch might find a GPU here, told without loading PyTorch."""
     if find_spec("torch") is None:
         return False
     import sys
@@ -107,14 +108,24 @@ def _build(model: ModelCard, config: SegmentConfig) -> Engine:
     SettingError
         If the device asked for is not there.
     """
+    check_hash(model)
     if config.engine == "openvino" and not has_openvino():
         raise DependencyError(
             "OpenVINO is not installed", "", 'Install it: pip install "napari-nucleiseg[openvino]"'
         )
-    wants_cpu = config.device == "cpu" or (config.device == "auto" and not _has_gpu_build())
+    if config.engine == "openvino" and config.device not in ("auto", "cpu"):
+        raise SettingError(
+            "OpenVINO runs networks on the CPU here",
+            f"engine openvino, device {config.device}",
+            "Choose the device cpu, or the engine auto or torch",
+        )
+    wants_cpu = config.device == "cpu" or (config.device == "auto" and not _may_have_gpu())
     if wants_cpu or config.engine == "openvino":
         device = "cpu"
-        reason = "as asked for" if config.device == "cpu" else "no GPU found"
+        if config.device == "cpu":
+            reason = "as asked for"
+        else:
+            reason = "no GPU found" if wants_cpu else "OpenVINO was asked for"
     else:
         device, reason = choose_device(config.device)
     notices: tuple[str, ...] = ()
@@ -166,12 +177,21 @@ def _openvino(model: ModelCard) -> Predict:
     """Run the OpenVINO copy of a model, made now if there is none yet."""
     import openvino
 
-    name = f"{model.name}-{model.sha256[:16]}-{_version('openvino')}"
-    kept = cache_folder() / name / "network.xml"
+    # hashed: the texts come from a card and must not lead out of the cache
+    key = hashlib.sha256(f"{model.sha256} {_version('openvino')}".encode()).hexdigest()[:32]
+    kept = cache_folder() / key / "network.xml"
     core = openvino.Core()
-    source: Any = str(kept) if kept.is_file() else _convert(model, kept)
     # some CPUs would round to bfloat16 by themselves, and then differ from other computers
-    compiled = core.compile_model(source, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled: Any = None
+    if kept.parent.exists():
+        try:
+            compiled = core.compile_model(str(kept), "CPU", settings)
+        except RuntimeError:
+            # a damaged copy is made again
+            shutil.rmtree(kept.parent, ignore_errors=True)
+    if compiled is None:
+        compiled = core.compile_model(_convert(model, kept), "CPU", settings)
 
     # one request serves one thread at a time
     requests = threading.local()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from pydantic import Field
@@ -10,6 +10,7 @@ from scipy import ndimage
 from skimage.segmentation import watershed
 
 from .config import Config
+from .errors import ModelError
 
 BAND_PIXELS = 1 << 24
 
@@ -20,6 +21,15 @@ class DecodeConfig(Config):
     probability: float = Field(0.5, ge=0.05, le=0.95, description="a nucleus' least probability")
     seed_depth: float = Field(
         0.5, ge=0, le=1, description="depth that is the core of a nucleus, from 0 to 1"
+    )
+    sensitivity: float = Field(
+        0.5, ge=0, le=1, description="how readily pieces fall apart into nuclei; 0.5 is neutral"
+    )
+    least_depth: float = Field(
+        0.6, ge=0, lt=1, description="depth that a nucleus must reach somewhere"
+    )
+    certainty: float = Field(
+        0.5, ge=0, lt=1, description="least mean probability, from the threshold (0) to 1"
     )
     min_area_px: int = Field(20, ge=0, description="smaller pieces are removed (px)")
     min_seed_px: int = Field(8, ge=1, description="smaller seeds are no nucleus of their own (px)")
@@ -40,20 +50,38 @@ def label_sizes(labels: np.ndarray) -> np.ndarray:
     return sizes
 
 
-def renumber(labels: np.ndarray, min_area_px: int = 1) -> np.ndarray:
+def _is_certain(
+    labels: np.ndarray, probability: np.ndarray, distance: np.ndarray, config: DecodeConfig
+) -> np.ndarray:
+    """Whether each label is a nucleus beyond doubt: deep somewhere, probable on the whole."""
+    size = int(labels.max(initial=0)) + 1
+    is_deep = np.zeros(size, bool)
+    area, total = np.zeros(size), np.zeros(size)
+    for rows in _bands(labels.shape):
+        band = labels[rows]
+        is_deep[band[distance[rows] >= config.least_depth]] = True
+        inside = band > 0
+        area += np.bincount(band[inside], minlength=size)
+        total += np.bincount(band[inside], probability[rows][inside], minlength=size)
+    least = config.probability + config.certainty * (1 - config.probability)
+    return is_deep & (total >= least * area) & (area >= config.min_area_px)
+
+
+def renumber(labels: np.ndarray, kept: np.ndarray | None = None) -> np.ndarray:
     """Number the nuclei 1..N without gaps, in the order of their old numbers.
 
     Parameters
     ----------
     labels : (H, W) non-negative integer ndarray
-    min_area_px : int
-        Smaller nuclei become background.
+    kept : (labels.max() + 1,) bool ndarray or None
+        Which nuclei stay, by their number; None: all.
 
     Returns
     -------
     (H, W) int32 ndarray
     """
-    kept = label_sizes(labels) >= max(min_area_px, 1)
+    present = label_sizes(labels) > 0
+    kept = present if kept is None else present & kept
     kept[0] = False
     table = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
     result = np.empty(labels.shape, np.int32)
@@ -62,12 +90,53 @@ def renumber(labels: np.ndarray, min_area_px: int = 1) -> np.ndarray:
     return result
 
 
-def _seeds(distance: np.ndarray, inside: np.ndarray, config: DecodeConfig) -> np.ndarray:
-    """Number the pieces of the foreground that are deep and large enough to be seeds."""
-    seeds: np.ndarray = ndimage.label(inside & (distance > config.seed_depth))[0]
-    small = np.bincount(seeds.ravel()) < config.min_seed_px
+def _cores(distance: np.ndarray, inside: np.ndarray, depth: float, least: int) -> np.ndarray:
+    """Number the connected pieces that are deeper than ``depth`` and have ``least`` pixels."""
+    cores: np.ndarray = ndimage.label(inside & (distance > depth))[0]
+    small = np.bincount(cores.ravel()) < least
     small[0] = False
-    return np.where(small[seeds], 0, seeds) if small.any() else seeds
+    return np.where(small[cores], 0, cores) if small.any() else cores
+
+
+def _parents(children: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """Seed that each child lies in, by the child's number; 0 where there is none."""
+    at = np.nonzero(children)
+    parents = np.zeros(int(children.max(initial=0)) + 1, np.int64)
+    parents[children[at]] = seeds[at]
+    return parents
+
+
+def _seeds(distance: np.ndarray, inside: np.ndarray, config: DecodeConfig) -> np.ndarray:
+    """Number the seeds: one for each nucleus.
+
+    Cores at ``seed_depth`` are seeds. A higher sensitivity replaces a core by the deeper cores it
+    falls apart into, a lower one unites cores that hang together at a lesser depth, so that more
+    sensitivity never gives fewer seeds.
+    """
+    least = config.min_seed_px
+    seeds = _cores(distance, inside, config.seed_depth, least)
+    steps = (config.sensitivity - 0.5) / 0.1
+    if steps < 0:
+        wide: np.ndarray = ndimage.label(inside & (distance > config.seed_depth + 0.08 * steps))[0]
+        with_core = np.zeros(int(wide.max(initial=0)) + 1, bool)
+        with_core[wide[seeds > 0]] = True
+        with_core[0] = False
+        return np.where(with_core[wide], wide, 0)
+    for step in range(1, round(steps) + 1):
+        deeper = _cores(distance, inside, config.seed_depth + 0.08 * step, least)
+        parents = _parents(deeper, seeds)
+        numbers = np.unique(deeper[deeper > 0])
+        count = np.bincount(parents[numbers], minlength=int(seeds.max(initial=0)) + 1)
+        falls_apart = count >= 2
+        falls_apart[0] = False
+        if not falls_apart.any():
+            continue
+        mine = np.zeros(len(parents), bool)
+        mine[numbers] = falls_apart[parents[numbers]]
+        fresh = np.zeros(len(parents), np.int32)
+        fresh[mine] = int(seeds.max()) + 1 + np.arange(int(mine.sum()))
+        seeds = np.where(falls_apart[seeds], fresh[deeper], seeds)
+    return seeds
 
 
 def maps_to_labels(
@@ -120,4 +189,31 @@ def maps_to_labels(
             found = watershed(-depth, np.where(mask, seeds[inner], 0), mask=mask)
             pieces[y, x][mask] = found[mask] + added
         added += int(seeds.max())
-    return renumber(pieces, config.min_area_px)
+    return renumber(pieces, _is_certain(pieces, probability, distance, config))
+
+
+def decode(names: Sequence[str], maps: np.ndarray, config: DecodeConfig) -> np.ndarray:
+    """Turn a network's maps into a label image.
+
+    Parameters
+    ----------
+    names : sequence of str
+        What the maps are: ``probability`` and ``distance``.
+    maps : (K, H, W) float ndarray
+        In the order of ``names``.
+    config : DecodeConfig
+
+    Returns
+    -------
+    (H, W) int32 ndarray
+
+    Raises
+    ------
+    ModelError
+        If these maps cannot be decoded.
+    """
+    missing = [name for name in ("probability", "distance") if name not in names]
+    if missing:
+        raise ModelError("The model's maps cannot be decoded", f"without {', '.join(missing)}")
+    probability, distance = (maps[list(names).index(n)] for n in ("probability", "distance"))
+    return maps_to_labels(probability, distance, config)

@@ -37,14 +37,20 @@ def _sample(pixels: np.ndarray, most: int = 1_000_000) -> np.ndarray:
     return pixels[::step, ::step]
 
 
+def _precise(dtype: np.dtype) -> type[np.floating]:
+    """Float type in which differences of such pixels are exact enough, whatever their offset."""
+    return np.float32 if dtype.itemsize <= 2 or dtype == np.float32 else np.float64
+
+
 def _noise(pixels: np.ndarray) -> float:
     """Standard deviation of the pixel noise, from differences of horizontal neighbours."""
-    rows = pixels[:: max(1, pixels.shape[0] // 256)].astype(np.float32)
+    rows = pixels[:: max(1, pixels.shape[0] // 256)].astype(_precise(pixels.dtype))
     if rows.shape[1] < 2:
         return 0.0
     rows[~np.isfinite(rows)] = np.nan
     rows[~np.isfinite(rows)] = np.nan
-    differences = np.abs(np.diff(rows, axis=1))
+    with np.errstate(over="ignore"):
+        differences = np.abs(np.diff(rows, axis=1))
     differences = differences[np.isfinite(differences)]
     if not differences.size:
         return 0.0
@@ -81,7 +87,7 @@ def intensity_range(pixels: np.ndarray, config: NormaliseConfig) -> tuple[float,
         Dark and bright end; equal where all pixels are (an empty image).
     """
     if pixels.dtype == bool:
-        pixels = pixels.view(np.uint8)
+        return (0.0, 1.0) if pixels.any() and not pixels.all() else (0.0, 0.0)
     sample = _sample(pixels)
     finite = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample.ravel()
     if not finite.size:
@@ -92,7 +98,10 @@ def intensity_range(pixels: np.ndarray, config: NormaliseConfig) -> tuple[float,
         noise = max(noise, 0.3)  # rounding to whole numbers has a deviation of 1/sqrt(12)
     least = config.noise_range * max(noise, _gaussian_spread(finite))
     if high - low < least or high == low:
-        plain = np.nan_to_num(pixels.astype(np.float32), nan=low, posinf=high, neginf=low)
+        plain = pixels.astype(_precise(pixels.dtype))
+        plain[~np.isfinite(plain)] = low
+        if plain.min() == plain.max():
+            return low, low
         size = (3, 3) + (1,) * (plain.ndim - 2)
         # a nucleus is wider than three pixels, a hot or dead pixel is not
         high = max(high, float(ndimage.minimum_filter(plain, size).max()))
@@ -116,17 +125,18 @@ def rescale(pixels: np.ndarray, low: float, high: float, clip: float) -> np.ndar
     Returns
     -------
     (3, H, W) float32 ndarray
-        Grey is repeated; NaN becomes 0, infinities the ends; all 0 if ``high`` is not above
-        ``low``.
+        Grey is repeated; what is not finite becomes 0; all 0 if ``high`` is not above ``low``.
     """
     components = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
     if high > low:
-        values = components.astype(np.float32)
-        values -= np.float32(low)
-        values *= np.float32(1 / (high - low))
+        # the offset goes before the digits do: float32 has too few for large ones
+        precise = components.astype(_precise(pixels.dtype))
+        with np.errstate(invalid="ignore", over="ignore"):
+            precise -= precise.dtype.type(low)
+            precise *= precise.dtype.type(1 / (high - low))
         if pixels.dtype.kind == "f":
-            np.nan_to_num(values, copy=False, nan=0.0, posinf=clip, neginf=0.0)
-        np.clip(values, 0, clip, out=values)
+            np.nan_to_num(precise, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        values = np.clip(precise, 0, clip).astype(np.float32)
     else:
         values = np.zeros(components.shape, np.float32)
     return np.ascontiguousarray(np.broadcast_to(values, (3, *values.shape[1:])))

@@ -45,6 +45,11 @@ class Micrograph:
             raise ShapeError(
                 "Axes of a micrograph must be YX, CYX or YXS", f"{self.name} has {self.axes!r}"
             )
+        if self.pixels.dtype.kind not in "biuf":
+            raise ShapeError(
+                "Pixels of a micrograph are whole or real numbers",
+                f"{self.name} has {self.pixels.dtype}",
+            )
         if self.pixels.ndim != len(self.axes):
             raise ShapeError(
                 "Pixels and axes differ",

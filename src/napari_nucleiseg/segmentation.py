@@ -18,7 +18,7 @@ from .config import SegmentConfig
 from .engine import Engine, build_engine
 from .errors import NucleisegError
 from .events import DeviceChosen, Event, Notice, Segmented, TileDone
-from .instances import DecodeConfig, maps_to_labels
+from .instances import DecodeConfig, decode
 from .intensity import intensity_range, rescale
 from .micrograph import Micrograph
 from .store import ModelCard, find_model
@@ -29,10 +29,10 @@ SMALLEST_TILE = 256
 
 def decode_config(config: SegmentConfig) -> DecodeConfig:
     """Translate the user's settings into those of the decoding."""
-    # the deeper a core must be, the sooner touching nuclei have cores of their own
-    depth = DecodeConfig().seed_depth + 0.6 * (config.seed_sensitivity - 0.5)
     return DecodeConfig(
-        probability=config.probability, seed_depth=depth, min_area_px=config.min_area_px
+        probability=config.probability,
+        sensitivity=config.seed_sensitivity,
+        min_area_px=config.min_area_px,
     )
 
 
@@ -79,12 +79,12 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
         maps = np.zeros((len(model.map_names), *chosen.shape), np.float32)
         engine = yield from _fill(maps, pixels, (low, high), model, config, engine)
         try:
-            labels = maps_to_labels(maps[0], maps[1], decode_config(config))
+            labels = decode(model.map_names, maps, decode_config(config))
         except MemoryError as error:
             raise _too_large(micrograph) from error
         used: dict[str, Any] = {"device": engine.device, "engine": engine.name}
     else:
-        yield Notice(f"{micrograph.name} is empty: all its pixels are equal")
+        yield Notice(f"{micrograph.name} is empty: nothing in it stands out from its background")
         labels = np.zeros(chosen.shape, np.int32)
         used = {"device": "none", "engine": "none"}
     sizes = diameters(labels)

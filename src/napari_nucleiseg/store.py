@@ -10,14 +10,16 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import platformdirs
 import yaml
+from pydantic import ConfigDict, Field
 
-from .errors import ModelError
+from .config import Config
+from .errors import ModelError, SettingError
 from .intensity import NormaliseConfig
 
 if TYPE_CHECKING:
@@ -25,6 +27,21 @@ if TYPE_CHECKING:
 
 BUNDLED = Path(__file__).parent / "weights"
 FOLDER_VARIABLE = "NUCLEISEG_MODELS"
+
+
+class _CardFields(Config):
+    """What a card must say for its model to run; it may say more."""
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+    name: str | None = Field(None, min_length=1)
+    title: str | None = None
+    architecture: str = Field(pattern=r"^\w+$")
+    architecture_options: dict[str, Any] = Field(default_factory=dict)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    normalise: NormaliseConfig
+    maps: tuple[str, ...] = Field(min_length=1)
+    multiple: int = Field(ge=1, le=1024)
 
 
 @dataclass(frozen=True)
@@ -37,50 +54,34 @@ class ModelCard:
         What to choose it by.
     path : Path
         The weights, a ``.safetensors`` file.
+    title : str
+        One line for a menu.
+    architecture : str
+        Name of the architecture in ``models/``.
+    architecture_options : mapping
+        Its settings.
+    sha256 : str
+        Hash of the weights as the card states it.
+    normalise : NormaliseConfig
+        How the model wants intensities.
+    map_names : tuple of str
+        Names of the maps the network gives.
+    multiple : int
+        Sides of what the network gets are multiples of this (px).
     card : mapping
         The whole card.
     """
 
     name: str
     path: Path
+    title: str
+    architecture: str
+    architecture_options: Mapping[str, Any]
+    sha256: str
+    normalise: NormaliseConfig
+    map_names: tuple[str, ...]
+    multiple: int
     card: Mapping[str, Any]
-
-    @property
-    def title(self) -> str:
-        """One line for a menu."""
-        return str(self.card.get("title") or self.name)
-
-    @property
-    def architecture(self) -> str:
-        """Name of the architecture in ``models/``."""
-        return str(self.card["architecture"])
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the weights as the card states it."""
-        return str(self.card["sha256"])
-
-    @property
-    def map_names(self) -> tuple[str, ...]:
-        """Names of the maps the network gives."""
-        return tuple(self.card["maps"])
-
-    @property
-    def multiple(self) -> int:
-        """Sides of what the network gets are multiples of this (px)."""
-        return int(self.card["multiple"])
-
-    @cached_property
-    def normalise(self) -> NormaliseConfig:
-        """How the model wants intensities."""
-        config: NormaliseConfig = NormaliseConfig.parse(self.card["normalise"], source=self.name)
-        return config
-
-    @property
-    def typical_diameter_px(self) -> float | None:
-        """Median diameter of the nuclei it was trained on, where the card states it (px)."""
-        value = self.card.get("data", {}).get("median_diameter_px")
-        return None if value is None else float(value)
 
 
 def user_folder() -> Path:
@@ -108,11 +109,23 @@ def read_card(path: Path) -> ModelCard:
         card = _parse(beside, beside.stat().st_mtime_ns)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ModelError("The model's card cannot be read", f"{beside} ({error})") from error
-    needed = ("architecture", "sha256", "normalise", "maps", "multiple")
-    missing = [key for key in needed if not isinstance(card, dict) or key not in card]
-    if missing:
-        raise ModelError("The model's card is incomplete", f"{beside} lacks {', '.join(missing)}")
-    return ModelCard(str(card.get("name", path.stem)), path, card)
+    try:
+        fields: _CardFields = _CardFields.parse(card, source=str(beside))
+    except SettingError as error:
+        raise ModelError("The model's card is incomplete or wrong", str(error)) from error
+    name = fields.name or path.stem
+    return ModelCard(
+        name=name,
+        path=path,
+        title=fields.title or name,
+        architecture=fields.architecture,
+        architecture_options=fields.architecture_options,
+        sha256=fields.sha256,
+        normalise=fields.normalise,
+        map_names=fields.maps,
+        multiple=fields.multiple,
+        card=card,
+    )
 
 
 @lru_cache(maxsize=64)
@@ -121,17 +134,34 @@ def _parse(path: Path, _changed: int) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
+def _scan() -> tuple[list[ModelCard], list[str]]:
+    """Models of all folders, and a sentence for each file that is none."""
+    found: dict[str, ModelCard] = {}
+    problems: list[str] = []
+    for folder in (BUNDLED, user_folder()):
+        for path in sorted(folder.glob("*.safetensors")) if folder.is_dir() else ():
+            try:
+                model = read_card(path)
+            except ModelError as error:
+                problems.append(str(error))
+                continue
+            first = found.setdefault(model.name, model)
+            if first is not model:
+                problems.append(
+                    f"{path} is not listed: its card calls it {model.name}, as {first.path} is "
+                    "called. Change the name in its card, or choose it by its path"
+                )
+    return list(found.values()), problems
+
+
 def list_models() -> list[ModelCard]:
     """All models that can be chosen by name: bundled ones first, then the user's own."""
-    found: dict[str, ModelCard] = {}
-    for folder in (BUNDLED, user_folder()):
-        if not folder.is_dir():
-            continue
-        for path in sorted(folder.glob("*.safetensors")):
-            if path.with_suffix(".yaml").is_file():
-                model = read_card(path)
-                found.setdefault(model.name, model)
-    return list(found.values())
+    return _scan()[0]
+
+
+def model_problems() -> list[str]:
+    """Say, in one sentence each, which model files cannot be chosen by name, and why."""
+    return _scan()[1]
 
 
 def find_model(name: str | Path) -> ModelCard:
@@ -145,10 +175,13 @@ def find_model(name: str | Path) -> ModelCard:
     text = str(name)
     if text.endswith(".safetensors"):
         return read_card(Path(text).expanduser())
-    models = list_models()
+    models, problems = _scan()
     for model in models:
         if model.name == text:
             return model
+    for problem in problems:
+        if f"{text}.safetensors" in problem or f"{text}.yaml" in problem:
+            raise ModelError("The model cannot be used", text, problem)
     known = ", ".join(m.name for m in models) or "none"
     raise ModelError(
         "There is no such model",
@@ -198,9 +231,7 @@ def load_network(model: ModelCard) -> nn.Module:
 
     check_hash(model)
     module = MODELS.module(model.architecture)
-    options = module.Options.parse(
-        model.card.get("architecture_options") or {}, source=f"card of {model.name}"
-    )
+    options = module.Options.parse(dict(model.architecture_options), source=f"card of {model.name}")
     network: nn.Module = module.build(options)
     try:
         weights = load_file(model.path)

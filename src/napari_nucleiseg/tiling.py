@@ -33,7 +33,7 @@ class Grid:
     """
 
     tile: int = 1024
-    overlap: int = 128
+    overlap: int = 160
     multiple: int = 32
     batch: int = 1
 
@@ -83,10 +83,10 @@ def tile_weights(starts: list[int], length: int, tile: int) -> list[np.ndarray]:
 
 
 def _pad(image: np.ndarray, multiple: int) -> np.ndarray:
-    """Extend (C, h, w) with zeros to the right and below until both sides are multiples."""
+    """Mirror (C, h, w) to the right and below until both sides are multiples."""
     height, width = image.shape[1:]
-    extra = (-height % multiple, -width % multiple)
-    return np.pad(image, ((0, 0), (0, extra[0]), (0, extra[1]))) if any(extra) else image
+    extra = ((0, 0), (0, -height % multiple), (0, -width % multiple))
+    return np.pad(image, extra, "symmetric") if np.any(extra) else image
 
 
 def iterate_maps(

@@ -21,7 +21,7 @@ from .config import TrainConfig
 from .data.pairs import find_pairs, load_pairs
 from .data.patches import PatchSampler, TrainingImage
 from .device import choose_device, has_fast_bfloat16
-from .errors import SettingError, TrainingError
+from .errors import FileError, SettingError, TrainingError
 from .events import BatchDone, DeviceChosen, EpochDone, Event, Notice, Saved
 from .explain import Layer, network_quality, probe
 from .instances import DecodeConfig
@@ -223,6 +223,18 @@ def learning_rate(
     return peak * max(factor(rest, scores), 1e-3)
 
 
+def variation(config: TrainConfig, progress: float) -> float:
+    """Strength of the augmentation after a share of the training, 0..1.
+
+    Strong variation makes a network general; without it at the end, the network settles on
+    patches as micrographs really are.
+    """
+    if not config.calm:
+        return 1.0
+    faded = min(max((progress - (1 - config.calm)) / config.calm, 0.0), 1.0)
+    return 1 - faded * (1 - config.calm_to)
+
+
 def _average(averaged: nn.Module, model: nn.Module, decay: float, step: int) -> None:
     """Move the averaged weights towards the trained ones."""
     decay = min(decay, (1 + step) / (10 + step))
@@ -263,13 +275,43 @@ def _predictor(model: nn.Module, device: str) -> Any:
     return run
 
 
+# a run may go on for longer, elsewhere
+FREE_SETTINGS = {"threads", "device", "amp", "epochs", "minutes", "explain"}
+
+
+def _check_resumable(
+    path: Path, state: Checkpoint, config: TrainConfig, data: dict[str, list[str]]
+) -> None:
+    """Refuse to go on with other settings or other micrographs."""
+    before, now = (c.model_dump_json(exclude=FREE_SETTINGS) for c in (state.config, config))
+    changed = "settings" if before != now else "micrographs" if state.data != data else ""
+    if changed:
+        raise TrainingError(
+            f"The checkpoint was made with other {changed}",
+            str(path),
+            f"Repeat the {changed}, choose another folder, or start anew (--no-resume)",
+        )
+
+
+def _load_weights(path: Path, pairs: Sequence[tuple[nn.Module, dict[str, Tensor]]]) -> None:
+    for network, weights in pairs:
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise FileError(
+                "The checkpoint does not fit the network",
+                f"{path} ({str(error).splitlines()[0]})",
+                "Start anew (--no-resume) or choose another folder",
+            ) from error
+
+
 def hold_out(images: list[TrainingImage], config: TrainConfig) -> tuple[list[TrainingImage], ...]:
     """Split into training and held-out micrographs, the latter of every kind where possible."""
     rng = np.random.default_rng((config.seed, 2**31))
     kept: set[int] = set()
     for group in sorted({i.group for i in images}):
         mine = [n for n, i in enumerate(images) if i.group == group]
-        count = round(len(mine) * config.held_out)
+        count = min(round(len(mine) * config.held_out), len(mine) - 1)
         if config.held_out and len(mine) >= 10:
             count = max(count, 1)
         kept.update(int(n) for n in rng.permutation(mine)[:count])
@@ -303,7 +345,6 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
     TrainingError
         If the data cannot be used or the loss is no longer a number.
     """
-    config.model_dump_json()
     asked, config = config, resolve_settings(config)
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -322,6 +363,10 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
     training, held_out = hold_out(images, config)
     if not training:
         raise TrainingError("No micrograph can be used for training", str(data))
+    if not any((i.labels > 0).any() for i in training):
+        raise TrainingError(
+            "No nucleus is marked in any label image", str(data), "Check the label images"
+        )
     yield Notice(f"Micrographs that train: {len(training)}; held out: {len(held_out)}")
     if not held_out and getattr(SCHEDULES.module(config.schedule), "SCORES", False):
         raise TrainingError(
@@ -336,23 +381,18 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
     model = build_model(config)
     averaged = copy.deepcopy(model)
     state = Checkpoint(config, {}, {}, {})
-    state.data = {
+    data_names = {
         "train": [i.name for i in training],
         "held_out": [i.name for i in held_out],
     }
+    state.data = data_names
     if resume and last.is_file():
         state = load_checkpoint(last)
         # what was left unset then is what it was then
         config = _filled_from(state.config, asked, config)
-        free = {name: getattr(state.config, name) for name in ("threads", "explain")}
-        if state.config != config.model_copy(update=free):
-            raise TrainingError(
-                "The checkpoint was made with other settings",
-                str(last),
-                "Repeat the settings, choose another folder, or start anew (--no-resume)",
-            )
-        model.load_state_dict(state.weights)
-        averaged.load_state_dict(state.averaged)
+        _check_resumable(last, state, config, data_names)
+        _load_weights(last, ((model, state.weights), (averaged, state.averaged)))
+        state.config = config
         yield Notice(f"going on after epoch {state.epoch} from {last}")
     model.to(device).train()
     averaged.to(device).eval()
@@ -388,15 +428,12 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 first = state.step * config.accumulate
-                batches = [sampler.batch(first + n) for n in range(config.accumulate)]
+                strength = variation(config, progress())
+                batches = [sampler.batch(first + n, strength) for n in range(config.accumulate)]
                 unsaved = False
                 loss = _fit_batch(model, optimizer, batches, config, device, two_passes)
                 if not math.isfinite(loss):
-                    raise TrainingError(
-                        "The loss is no longer a number",
-                        f"step {state.step}, learning rate {rate:.2g}",
-                        "Use a smaller learning rate; the last checkpoint is still good",
-                    )
+                    raise _diverged("loss", state.step, rate)
                 state.step += 1
                 _average(averaged, model, config.ema_decay, state.step)
                 unsaved = True
@@ -418,16 +455,18 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
             record = {"epoch": state.epoch, "loss": mean, "lr": rate, "seconds": seconds}
             layers = _layer_records(model, optimizer) if config.explain else {}
             state.history.append({**record, **layers, **(scores or {})})
-            yield save(last)
-            unsaved = False
+            _check_weights(averaged, state.step, rate)
+            # the best first: were it the last to be written, a kill in between would lose it
             if (scores and scores["ap"] >= best_score) or not held_out:
                 best_score = scores["ap"] if scores else best_score
                 yield save(best)
+            yield save(last)
+            unsaved = False
             if rates:
                 yield Notice(_rates_line(rates))
             yield EpochDone(state.epoch, mean, rate, seconds, min(progress(), 1.0), scores)
     finally:
-        if unsaved:
+        if unsaved and all(torch.isfinite(v).all() for v in averaged.state_dict().values()):
             save(last)
 
 
@@ -449,6 +488,20 @@ def _layer_records(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[s
     weights = {name: p.detach().float().cpu().numpy() for name, p in model.named_parameters()}
     layers = probe(weights, layer_rates(model, optimizer))
     return {"quality": network_quality(layers), "layers": [asdict(layer) for layer in layers]}
+
+
+def _diverged(what: str, step: int, rate: float) -> TrainingError:
+    return TrainingError(
+        f"The {what} became infinite",
+        f"at step {step}, learning rate {rate:.2g}",
+        "Use a smaller learning rate and start anew; earlier checkpoints are untouched",
+    )
+
+
+def _check_weights(model: nn.Module, step: int, rate: float) -> None:
+    """Refuse to keep weights that are no numbers."""
+    if not all(torch.isfinite(v).all() for v in model.state_dict().values()):
+        raise _diverged("weights", step, rate)
 
 
 def _fit_batch(
@@ -478,13 +531,16 @@ def _fit_batch(
                 loss = loss / len(on_device)
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
-        nn.utils.clip_grad_norm_(model.parameters(), config.gradient_norm)
-        return torch.stack(losses).sum()
+        length = nn.utils.clip_grad_norm_(model.parameters(), config.gradient_norm)
+        mean = torch.stack(losses).sum()
+        return mean if torch.isfinite(length) else torch.full_like(mean, math.nan)
 
     mean = fill_gradients()
+    if not math.isfinite(float(mean)):
+        return math.nan
     if not two_passes:
         optimizer.step()
-    elif math.isfinite(float(mean)):
+    else:
         with _norms_at_rest(model):
             optimizer.step(fill_gradients)  # type: ignore[arg-type]
     return float(mean)

@@ -88,6 +88,23 @@ def test_finds_one_file_per_nucleus(tmp_path, fluorescence):
     assert np.array_equal(image.labels > 0, labels > 0)
 
 
+def test_one_file_per_nucleus_with_the_same_names_in_each_folder(tmp_path, fluorescence):
+    micrograph, labels = fluorescence
+    for name in ("a", "b", "c"):
+        for sub in ("images", "masks"):
+            (tmp_path / name / sub).mkdir(parents=True)
+        Image.fromarray(micrograph.pixels).save(tmp_path / name / "images" / "image.png")
+        mask = np.where(labels == 1, 255, 0).astype(np.uint8)
+        Image.fromarray(mask).save(tmp_path / name / "masks" / "1.png")
+    assert [p.name for p in find_pairs(tmp_path)[0]] == ["a", "b", "c"]
+
+
+def test_two_files_of_one_stem_are_said(folder):
+    shutil.copy(folder / "images" / "a.png", folder / "images" / "a.bmp")
+    _, notices = find_pairs(folder)
+    assert any("the same name" in text for text in notices)
+
+
 def test_different_sizes_name_both_files(folder):
     write_labels(folder / "masks" / "a.png", np.ones((10, 12), np.int32))
     items = list(load_pairs(find_pairs(folder)[0], NormaliseConfig()))

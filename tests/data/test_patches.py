@@ -28,6 +28,15 @@ def test_batches_depend_on_seed_and_step_alone(training_images):
     assert not torch.equal(first.batch(7)[0], first.batch(8)[0])
 
 
+def test_weakened_variation_keeps_the_shares_in_range():
+    config = AugmentConfig()
+    assert config.weakened(1) == config
+    none = config.weakened(0)
+    assert (none.scale_low, none.scale_high, none.noise, none.gamma) == (1, 1, 0, 0)
+    assert none.empty == config.empty
+    assert config.scale_low < config.weakened(0.5).scale_low < 1
+
+
 def test_shapes_and_range(training_images):
     patches, labels = PatchSampler(training_images, TrainConfig(patch_px=96)).batch(0)
     assert patches.shape == (4, 3, 96, 96)

@@ -128,6 +128,13 @@ def test_names_of_channels_come_from_the_file():
     assert tuple(layer.scale) == (1, 0.5, 0.5)
 
 
+def test_a_dim_micrograph_is_shown_bright(fluorescence):
+    micrograph, _ = fluorescence
+    dim = Micrograph((micrograph.pixels // 4).astype(np.uint16), "YX")
+    layer = Image(layer_of(dim)[0], **layer_of(dim)[1])
+    assert layer.contrast_limits[1] < 255 / 4 + 1
+
+
 @pytest.mark.parametrize(
     ("units", "size"),
     [(("um", "um"), (0.2, 0.4)), (("nm", "nm"), (0.0002, 0.0004)), (("pixel",) * 2, None)],

@@ -13,10 +13,8 @@ from ..channels import choose_pixels
 from ..errors import NucleisegError, TrainingError
 from ..events import Event, LeftOut, Notice
 from ..intensity import NormaliseConfig, normalise
-from ..io import read_labels, read_micrograph
+from ..io import SUFFIXES, read_labels, read_micrograph
 from .patches import TrainingImage
-
-IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"})
 
 
 @dataclass(frozen=True)
@@ -29,13 +27,18 @@ class Pair:
     split: str = "train"
 
 
-def _files(folder: Path) -> dict[str, Path]:
+def _files(folder: Path, notices: list[str]) -> dict[str, Path]:
     """Image files of a folder by stem, and its sub-folders (one file per nucleus) by name."""
-    return {
-        p.stem if p.is_file() else p.name: p
-        for p in sorted(folder.iterdir())
-        if p.is_dir() or p.suffix.lower() in IMAGE_SUFFIXES
-    }
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or (path.is_file() and path.suffix.lower() not in SUFFIXES):
+            continue
+        name = path.stem if path.is_file() else path.name
+        if name in found:
+            notices.append(f"{path} is left out: {found[name].name} has the same name")
+        else:
+            found[name] = path
+    return found
 
 
 def _read_splits(index: Path) -> dict[str, str]:
@@ -77,13 +80,13 @@ def find_pairs(folder: Path) -> tuple[list[Pair], tuple[str, ...]]:
     notices: list[str] = []
     found: dict[str, tuple[Path, Path]] = {}
     if (folder / "images").is_dir() and (folder / "masks").is_dir():
-        images, masks = _files(folder / "images"), _files(folder / "masks")
+        images, masks = _files(folder / "images", notices), _files(folder / "masks", notices)
         masks = {name.removesuffix("_labels"): path for name, path in masks.items()}
         found = {n: (images[n], masks[n]) for n in images if n in masks}
         notices += [f"{images[n]} has no label image in masks/" for n in images if n not in masks]
         notices += [f"{masks[n]} has no micrograph in images/" for n in masks if n not in images]
     else:
-        files = {n: p for n, p in _files(folder).items() if p.is_file()}
+        files = {n: p for n, p in _files(folder, notices).items() if p.is_file()}
         for name, path in files.items():
             if name.endswith("_labels"):
                 continue
@@ -93,8 +96,11 @@ def find_pairs(folder: Path) -> tuple[list[Pair], tuple[str, ...]]:
                 notices.append(f"{path} has no {name}_labels beside it")
         for inner in sorted(p for p in folder.iterdir() if (p / "masks").is_dir()):
             if (inner / "images").is_dir():
-                for name, path in _files(inner / "images").items():
-                    found[name] = (path, inner / "masks")
+                images = _files(inner / "images", notices)
+                for name, path in images.items():
+                    # many such sets call every micrograph the same
+                    title = inner.name if len(images) == 1 else f"{inner.name}/{name}"
+                    found[title] = (path, inner / "masks")
     if not found:
         raise TrainingError(
             "No pairs of micrograph and label image found",

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import TrainConfig
+from ..config import AugmentConfig, TrainConfig
 from .augment import empty_patch, vary_intensity, window
 
 
@@ -61,8 +61,14 @@ class PatchSampler:
             weights[mine] = within[mine] / within[mine].sum() * np.sqrt(mine.sum())
         self.weights = weights / weights.sum()
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int, strength: float = 1.0) -> tuple[Tensor, Tensor]:
         """Patches of one step.
+
+        Parameters
+        ----------
+        step : int
+        strength : float
+            How much of the configured variation they get, 0..1.
 
         Returns
         -------
@@ -70,15 +76,16 @@ class PatchSampler:
         """
         config = self.config
         rng = np.random.default_rng((config.seed, step))
+        augment = config.augment.weakened(strength)
         images, labels = [], []
         for _ in range(config.batch_size):
-            patch, truth = self._patch(rng)
+            patch, truth = self._patch(rng, augment)
             images.append(patch)
             labels.append(torch.from_numpy(truth))
         return torch.stack(images), torch.stack(labels)
 
-    def _patch(self, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
-        size, augment = self.config.patch_px, self.config.augment
+    def _patch(self, rng: np.random.Generator, augment: AugmentConfig) -> tuple[Tensor, np.ndarray]:
+        size = self.config.patch_px
         if rng.random() < augment.empty:
             return empty_patch(size, rng), np.zeros((size, size), np.int32)
         source = self.images[int(rng.choice(len(self.images), p=self.weights))]

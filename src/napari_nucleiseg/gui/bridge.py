@@ -21,6 +21,7 @@ from napari.layers import Image, Labels, Layer
 from ..child import Child
 from ..errors import NucleisegError, ShapeError
 from ..events import Event, Notice, Segmented
+from ..intensity import NormaliseConfig, intensity_range
 from ..micrograph import Micrograph
 from ..session import Load, Opened, Session
 from . import memory
@@ -417,7 +418,14 @@ def layer_of(micrograph: Micrograph) -> tuple[np.ndarray, dict[str, Any], str]:
         "metadata": {MICROGRAPH: known},
     }
     pixels = micrograph.pixels
-    return pixels.astype(np.uint8) if pixels.dtype.kind == "b" else pixels, settings, "image"
+    if pixels.dtype.kind == "b":
+        pixels = pixels.astype(np.uint8)
+    if micrograph.axes == "YX":
+        # shown as the network sees it: dim nuclei visible, an empty field dark
+        low, high = intensity_range(pixels, NormaliseConfig())
+        if high > low:
+            settings["contrast_limits"] = [low, high]
+    return pixels, settings, "image"
 
 
 def _run(child: Child, function: Callable[..., Iterator[Event]], *args: Any) -> Iterator[Event]:

@@ -12,12 +12,12 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import Config
-from ..instances import DecodeConfig, maps_to_labels
+from ..instances import DecodeConfig, decode
 from ..targets import distance_and_offsets
 
 
@@ -27,8 +27,17 @@ class NucleiUNetConfig(Config):
     widths: tuple[int, ...] = Field(
         (32, 48, 80, 128, 160), min_length=2, description="channels at 1/2, 1/4, ... resolution"
     )
+
     offset_weight: float = Field(0.5, ge=0, description="weight of the centre offsets in the loss")
     distance_weight: float = Field(2.0, ge=0, description="weight of the distance map in the loss")
+
+    @field_validator("widths")
+    @classmethod
+    def _in_blocks(cls, widths: tuple[int, ...]) -> tuple[int, ...]:
+        # oneDNN computes in blocks of 16 channels, and some releases crash on narrower layers
+        if any(width < 16 or width % 16 for width in widths):
+            raise ValueError("widths must be multiples of 16")
+        return widths
 
 
 class ResidualBlock(nn.Module):
@@ -155,7 +164,7 @@ class NucleiUNet(nn.Module):
 
     def decode(self, maps: np.ndarray, config: DecodeConfig) -> np.ndarray:
         """(2, H, W) float32 maps to an (H, W) int32 label image."""
-        return maps_to_labels(maps[0], maps[1], config)
+        return decode(self.map_names, maps, config)
 
 
 def build(config: NucleiUNetConfig | None = None) -> NucleiUNet:
