@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 from typer.testing import CliRunner
 
 import napari_nucleiseg
@@ -25,7 +26,10 @@ from napari_nucleiseg.config import SegmentConfig, TrainConfig
 from napari_nucleiseg.events import BatchDone
 from napari_nucleiseg.flags import flag_fields, flag_name
 from napari_nucleiseg.io import read_labels, write_labels
+from napari_nucleiseg.models import MODELS
+from napari_nucleiseg.optimizers import OPTIMIZERS
 from napari_nucleiseg.samples import SAMPLES
+from napari_nucleiseg.schedules import SCHEDULES
 from napari_nucleiseg.segmentation import segment_now
 
 STAINED = SAMPLES["stained"].micrograph
@@ -524,6 +528,11 @@ class TestTrain:
             (["--set", "augment.blurr=1"], r"augment\.blurr"),
             (["--recipe", "none"], "There is no such recipe: 'none'. Known: nuclei"),
             (["--architecture", "vnet"], "Unknown architecture: 'vnet'. Known: .*nuclei_unet"),
+            (["--optimizer", "adamx"], "Unknown optimizer: 'adamx'. Known: .*adamw"),
+            (["--schedule", "cosin"], "Unknown schedule: 'cosin'. Known: .*cosine"),
+            (["--optimizer", "rmsgd"], "sets the learning rates of the layers itself"),
+            (["--optimizer", "sam", "--accumulate", "2"], "takes two passes"),
+            (["--about", "adamx"], "Nothing has this name: 'adamx'. Known: .*adamw"),
             (["--data", "nowhere"], "nowhere"),
         ],
     )
@@ -532,6 +541,61 @@ class TestTrain:
         error = result.stderr.splitlines()[-1]
         assert error.startswith("Error: ")
         assert re.search(message, error)
+
+    def test_help_lists_every_optimizer_and_schedule(self):
+        text = re.sub(r"[\s│]+", " ", run("train", "--help").output)
+        for registry in (OPTIMIZERS, SCHEDULES):
+            assert ", ".join(registry.names()) in text
+
+    @pytest.mark.parametrize("part", [*OPTIMIZERS.names(), *SCHEDULES.names(), *MODELS.names()])
+    def test_each_part_tells_of_its_settings(self, part):
+        text = run("train", "--about", part).stdout
+        [module] = [r.module(part) for r in (OPTIMIZERS, SCHEDULES, MODELS) if part in r.names()]
+        assert module.__doc__.splitlines()[0] in text
+        for name, field in module.Options.model_fields.items():
+            assert f"_options.{name}=" in text
+            assert field.description[1:] in text
+
+
+class TestProbe:
+    def test_the_bundled_model_has_a_finite_table_and_a_heat_map(self, tmp_path):
+        out, values = tmp_path / "map.png", tmp_path / "values.json"
+        result = run("probe", "nuclei", "--out", out, "--json", values)
+        assert "stem.0.weight" in result.stdout
+        assert re.search(r"^Q = 0\.\d+", result.stdout, re.MULTILINE)
+        with Image.open(out) as picture:
+            assert picture.width > 100
+        layers = json.loads(values.read_text())["layers"]
+        measured = [[v for v in layer.values() if isinstance(v, float)] for layer in layers]
+        assert len(layers) > 30
+        assert np.isfinite(measured).all()
+        assert all(0 <= layer["stable_rank"] <= 1 for layer in layers)
+
+    @pytest.mark.slow
+    def test_a_checkpoint_shows_every_epoch_and_the_learning_rates(self, pairs, tmp_path):
+        words = ("--epochs", "2", "--optimizer", "rmsgd", "--schedule", "constant", "--explain")
+        result = run("train", "--data", pairs, "--out", tmp_path / "run", *words, *TINY)
+        assert "Learning rates of the layers" in result.stderr
+        values = tmp_path / "values.json"
+        last = tmp_path / "run" / "last.pt"
+        told = ("--measure", "learning_rate", "--out", tmp_path / "map.png", "--json", values)
+        result = run("probe", last, *told)
+        assert "0.03" in result.stdout
+        assert list(json.loads(values.read_text())["epochs"]) == ["1", "2"]
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (["no_such"], "There is no such model"),
+            (["no_such.pt"], "There is no such checkpoint"),
+            (["nuclei", "--measure", "colour"], "Unknown measure: 'colour'"),
+            (["nuclei", "--measure", "learning_rate"], "no learning_rate to draw"),
+        ],
+    )
+    def test_what_is_wrong_is_one_sentence(self, tmp_path, words, message):
+        result = run("probe", *words, "--out", tmp_path / "map.png", code=2)
+        assert message in result.stderr
+        assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -80,6 +80,7 @@ def test_tables_are_no_flags():
     assert set(TrainConfig.model_fields) - set(flag_fields(TrainConfig)) == {
         "architecture_options",
         "optimizer_options",
+        "schedule_options",
         "augment",
     }
 

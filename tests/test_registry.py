@@ -9,8 +9,9 @@ from napari_nucleiseg.errors import SettingError
 from napari_nucleiseg.metrics import METRICS
 from napari_nucleiseg.models import MODELS
 from napari_nucleiseg.optimizers import OPTIMIZERS
+from napari_nucleiseg.schedules import SCHEDULES
 
-REGISTRIES = [MODELS, OPTIMIZERS, METRICS]
+REGISTRIES = [MODELS, OPTIMIZERS, SCHEDULES, METRICS]
 
 
 @pytest.mark.parametrize("registry", REGISTRIES)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -17,11 +18,22 @@ from PIL import Image
 from napari_nucleiseg import training
 from napari_nucleiseg.checkpoint import load_checkpoint, save_checkpoint
 from napari_nucleiseg.config import SegmentConfig, TrainConfig
-from napari_nucleiseg.errors import FileError, TrainingError
+from napari_nucleiseg.errors import FileError, SettingError, TrainingError
 from napari_nucleiseg.events import BatchDone, EpochDone, Notice, Saved
+from napari_nucleiseg.explain import from_history, network_quality
 from napari_nucleiseg.io import read_labels, write_labels
+from napari_nucleiseg.optimizers import OPTIMIZERS
+from napari_nucleiseg.schedules import SCHEDULES
 from napari_nucleiseg.segmentation import segment_now
-from napari_nucleiseg.training import export_model, learning_rate, train, variation
+from napari_nucleiseg.training import (
+    build_model,
+    build_optimizer,
+    export_model,
+    learning_rate,
+    probe_checkpoint,
+    train,
+    variation,
+)
 
 SMALL = TrainConfig(
     architecture_options={"widths": [16, 16, 16]},
@@ -252,3 +264,172 @@ def test_trains_on_a_gpu_in_mixed_precision(data, tmp_path):
     config = SMALL.model_copy(update={"device": "cuda", "epochs": 6, "steps_per_epoch": 8})
     losses = [e.loss for e in train(data, config, tmp_path / "run") if isinstance(e, EpochDone)]
     assert losses[-1] < 0.8 * losses[0]
+
+
+TINY = SMALL.model_copy(
+    update={"epochs": 2, "steps_per_epoch": 2, "patch_px": 32, "learning_rate": None}
+)
+
+
+def settings_for(optimizer):
+    own_rates = getattr(OPTIMIZERS.module(optimizer), "OWN_RATES", False)
+    return {"optimizer": optimizer, **({"schedule": "constant"} if own_rates else {})}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.names())
+def test_every_optimizer_trains_and_goes_on_where_it_was(data, tmp_path, optimizer):
+    config = TINY.model_copy(update=settings_for(optimizer))
+    list(train(data, config, tmp_path / "whole"))
+    with closing(train(data, config, tmp_path / "parts")) as events:
+        next(e for e in events if isinstance(e, EpochDone))
+    list(train(data, config, tmp_path / "parts"))
+    whole = load_checkpoint(tmp_path / "whole" / "last.pt")
+    parts = load_checkpoint(tmp_path / "parts" / "last.pt")
+    assert same_weights(whole.weights, parts.weights)
+    assert all(w.isfinite().all() for w in whole.weights.values())
+    assert not same_weights(whole.weights, build_model(config).state_dict())
+    assert whole.config.learning_rate == OPTIMIZERS.module(optimizer).LEARNING_RATE
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.names())
+def test_every_schedule_trains(data, tmp_path, schedule):
+    config = TINY.model_copy(update={"schedule": schedule, "held_out": 0.5})
+    for kind in ("images", "masks"):
+        (data / kind / "c.png").write_bytes((data / kind / "b.png").read_bytes())
+    rates = [e.learning_rate for e in train(data, config, tmp_path) if isinstance(e, EpochDone)]
+    assert len(rates) == 2
+    assert all(0 < rate <= 1e-3 for rate in rates)
+
+
+def test_a_checkpoint_of_before_these_settings_goes_on(data, tmp_path):
+    config = SMALL.model_copy(update={"learning_rate": 1e-3, "weight_decay": 1e-2})
+    list(train(data, config, tmp_path / "whole"))
+    with closing(train(data, config, tmp_path / "parts")) as events:
+        next(e for e in events if isinstance(e, EpochDone))
+    path = tmp_path / "parts" / "last.pt"
+    state = torch.load(path, weights_only=True)
+    values = json.loads(state["config"])
+    for name in ("schedule_options", "accumulate", "explain"):
+        del values[name]
+    state["config"] = json.dumps(values)
+    for group in state["optimizer"]["param_groups"]:
+        del group["layers"]
+    torch.save(state, path)
+    unset = config.model_copy(update={"learning_rate": None, "weight_decay": None})
+    list(train(data, unset, tmp_path / "parts"))
+    whole = load_checkpoint(tmp_path / "whole" / "last.pt")
+    assert same_weights(whole.weights, load_checkpoint(path).weights)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": "sdg"}, "Unknown optimizer: 'sdg'. Known: .*sgd"),
+        ({"schedule": "cosin"}, "Unknown schedule: 'cosin'. Known: .*cosine"),
+        ({"architecture": "vnet"}, "Unknown architecture"),
+        ({"optimizer_options": {"momentun": 1}}, "optimizer_options: momentun"),
+        ({"schedule_options": {"powr": 1}}, "schedule_options: powr"),
+        ({"optimizer": "rmsgd"}, "sets the learning rates of the layers itself: .*cosine"),
+        ({"optimizer": "sam", "accumulate": 2}, "two passes .*accumulate = 2"),
+        ({"schedule": "plateau", "held_out": 0}, "held-out micrographs: held_out = 0"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_data_are_read(tmp_path, settings, message):
+    with pytest.raises(SettingError, match=message):
+        next(train(tmp_path / "nowhere", TrainConfig(**settings), tmp_path / "run"))
+
+
+def test_a_plateau_without_held_out_micrographs_is_refused(data, tmp_path):
+    config = TINY.model_copy(update={"schedule": "plateau", "held_out": 0.05})
+    with pytest.raises(TrainingError, match="there are none"):
+        list(train(data, config, tmp_path / "run"))
+
+
+def test_a_plateau_goes_by_the_scores_and_remembers_them(data, tmp_path, monkeypatch):
+    scores = {"dice": 0.5, "ap50": 0.5, "ap": 0.5}
+    monkeypatch.setattr(training, "validate", lambda *_: scores)
+    for kind in ("images", "masks"):
+        (data / kind / "c.png").write_bytes((data / kind / "b.png").read_bytes())
+    config = TINY.model_copy(
+        update={
+            "schedule": "plateau",
+            "schedule_options": {"patience": 2, "gamma": 0.5},
+            "held_out": 0.5,
+            "epochs": 5,
+            "warmup": 0.0,
+        }
+    )
+    with closing(train(data, config, tmp_path)) as events:
+        for event in events:
+            if isinstance(event, EpochDone) and event.epoch == 3:
+                break
+    list(train(data, config, tmp_path))
+    history = load_checkpoint(tmp_path / "last.pt").history
+    assert [r["lr"] for r in history] == pytest.approx([1e-3, 1e-3, 1e-3, 5e-4, 5e-4])
+
+
+def one_step(config, batches, two_passes=False):
+    model = build_model(config)
+    optimizer = build_optimizer(model, config)
+    loss = training._fit_batch(model, optimizer, batches, config, "cpu", two_passes)
+    return loss, model
+
+
+@pytest.fixture
+def batch(data, fluorescence):
+    micrograph, labels = fluorescence
+    pixels = torch.from_numpy(micrograph.pixels[:64, :64].astype(np.float32) / 255)
+    patch = pixels.expand(2, 3, 64, 64).contiguous()
+    truth = torch.from_numpy(labels[:64, :64].astype(np.int32)).expand(2, 64, 64)
+    return patch, truth
+
+
+def test_the_same_batch_twice_steps_as_it_does_once(batch):
+    config = SMALL.model_copy(update={"amp": False, "optimizer": "sgd"})
+    loss, once = one_step(config, [batch])
+    mean, twice = one_step(config, [batch, batch])
+    assert mean == pytest.approx(loss)
+    for a, b in zip(once.parameters(), twice.parameters(), strict=True):
+        assert torch.allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_accumulated_batches_are_those_of_several_steps(data, tmp_path):
+    config = TINY.model_copy(update={"accumulate": 3})
+    steps = [e.step for e in train(data, config, tmp_path) if isinstance(e, BatchDone)]
+    assert steps == [1, 2, 3, 4]
+
+
+def test_a_second_pass_leaves_the_running_means_alone(batch):
+    config = SMALL.model_copy(update={"amp": False})
+    _, plain = one_step(config.model_copy(update={"optimizer": "sgd"}), [batch])
+    _, twice = one_step(config.model_copy(update={"optimizer": "sam"}), [batch], two_passes=True)
+    before, after = dict(plain.named_buffers()), dict(twice.named_buffers())
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(m.track_running_stats for m in twice.modules() if hasattr(m, "track_running_stats"))
+    moved = [
+        not torch.equal(a, b) for a, b in zip(plain.parameters(), twice.parameters(), strict=True)
+    ]
+    assert any(moved)
+
+
+def test_what_layers_learn_is_recorded_epoch_by_epoch(data, tmp_path):
+    config = TINY.model_copy(update={"optimizer": "rmsgd", "schedule": "constant", "explain": True})
+    events = list(train(data, config, tmp_path / "run"))
+    told = [e.text for e in events if isinstance(e, Notice) and "rates of the layers" in e.text]
+    assert len(told) == 2
+    state = load_checkpoint(tmp_path / "run" / "last.pt")
+    epochs = from_history(state.history)
+    assert list(epochs) == [1, 2]
+    assert probe_checkpoint(state) == epochs[2]
+    assert all(layer.learning_rate >= 0 for layer in epochs[2])
+    assert state.history[1]["quality"] == network_quality(epochs[2])
+    # to record or not is no reason to begin anew
+    other = config.model_copy(update={"explain": False})
+    events = train(data, other, tmp_path / "run")
+    assert any("going on" in e.text for e in events if isinstance(e, Notice))
+
+
+def test_layers_at_rest_are_told():
+    assert "at rest: 1 of 2 layers" in training._rates_line([0.0, 0.03])
+    assert "at rest" not in training._rates_line([0.01, 0.03])

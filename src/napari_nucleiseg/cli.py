@@ -21,6 +21,7 @@ from .config import SegmentConfig, TrainConfig
 from .errors import NucleisegError, SettingError
 from .flags import (
     apply_assignments,
+    describe_part,
     read_recipe,
     recipe_names,
     set_signature,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from .batch import FileDone, Found
     from .evaluation import Evaluated
     from .events import EpochDone
+    from .explain import Layer
 
 SOME_FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -454,6 +456,17 @@ def _print_scores(result: Evaluated, *, per_image: bool) -> None:
     console.print(table)
 
 
+def _tell_about(part: str | None) -> None:
+    if part is None:
+        return
+    try:
+        say(describe_part(part), sys.stdout)
+    except NucleisegError as error:
+        say_error(error)
+        raise typer.Exit(USER_ERROR) from None
+    raise typer.Exit
+
+
 @app.command()
 @in_words
 @with_settings(TrainConfig)
@@ -489,6 +502,16 @@ def train(
             "--resume/--no-resume", help="Go on from an earlier, unfinished run in --out."
         ),
     ] = True,
+    _about: Annotated[
+        str | None,
+        typer.Option(
+            "--about",
+            metavar="NAME",
+            is_eager=True,
+            callback=_tell_about,
+            help="Tell about an optimizer, schedule or architecture and its settings, and end.",
+        ),
+    ] = None,
 ) -> None:
     """Train a model on micrographs with label images.
 
@@ -498,13 +521,17 @@ def train(
     Ctrl-C, the best model so far is written as a file that [bold]segment --model[/bold] takes.
 
     An index.csv in the data folder (columns image_id, split) says what to train on: the split
-    "train". What a flag sets wins over --set, and that over the recipe.
+    "train". What a flag sets wins over --set, and that over the recipe. Optimizers, schedules and
+    architectures have settings of their own, --about NAME lists them.
 
     [bold]Examples[/bold]
 
       nucleiseg train --data mine/ --out run --minutes 90
       nucleiseg train --recipe nuclei --data dsb2018/ --out run
       nucleiseg train --data mine/ --out run --epochs 50 --set augment.invert=0
+      nucleiseg train --about padam
+      nucleiseg train --data mine/ --out run --optimizer padam --set optimizer_options.p=0.25
+      nucleiseg train --data mine/ --out run --optimizer rmsgd --schedule constant --explain
     """
     values = apply_assignments(
         TrainConfig, {} if recipe is None else read_recipe(recipe), assignments or ()
@@ -516,7 +543,9 @@ def train(
     config: TrainConfig = TrainConfig.parse({**values, **settings})
 
     from .batch import prepare_folder
+    from .training import resolve_settings
 
+    resolve_settings(config)
     prepare_folder(out)
     stopped, left_out = _train(data, config, out, resume=resume)
     best, last = out / "best.pt", out / "last.pt"
@@ -606,6 +635,7 @@ def _epoch_line(event: EpochDone) -> str:
     parts = [
         f"epoch {event.epoch}",
         f"loss {event.loss:.4f}",
+        f"learning rate {event.learning_rate:.2g}",
         f"{event.seconds:.0f} s",
         f"{100 * event.progress:.0f} %",
     ]
@@ -613,6 +643,118 @@ def _epoch_line(event: EpochDone) -> str:
     for key, value in (event.scores or {}).items():
         parts.append(f"held-out {names.get(key, key)} {value:.3f}")
     return " · ".join(parts)
+
+
+@app.command()
+@in_words
+def probe(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="CHECKPOINT|MODEL",
+            show_default=False,
+            help="A checkpoint (.pt), the name of a model, or a .safetensors file.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File of the heat map, a PNG.")] = Path(
+        "probe.png"
+    ),
+    measure: Annotated[
+        str,
+        typer.Option(
+            help="What the heat map shows: quality, stable_rank, condition, rank, learning_rate."
+        ),
+    ] = "quality",
+    squared: Annotated[
+        bool, typer.Option("--squared", help="Square the singular values in the stable rank.")
+    ] = False,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write all values to this file."),
+    ] = None,
+) -> None:
+    """Show what each layer of a network has learned.
+
+    A layer is structure and noise. [bold]Rank[/bold] is how many directions stand above the noise,
+    [bold]s[/bold] (stable rank) how evenly they are used, 0 to 1, [bold]kappa[/bold] the strongest
+    over the weakest, [bold]q[/bold] = arctan(s / kappa) the quality, and Q that of the network.
+    The learning rate is there for checkpoints.
+
+    The heat map has a row for each layer and a column for each epoch of a run that was trained with
+    --explain, or one column.
+
+    [bold]Examples[/bold]
+
+      nucleiseg probe nuclei
+      nucleiseg probe run/last.pt --out run/quality.png
+      nucleiseg probe run/last.pt --measure learning_rate --out run/rates.png
+    """
+    from dataclasses import asdict
+
+    from . import explain
+    from .files import write_text
+
+    epochs: dict[int, list[explain.Layer]] = {}
+    if source.endswith(".pt"):
+        from .checkpoint import load_checkpoint
+        from .training import probe_checkpoint
+
+        state = load_checkpoint(Path(source))
+        if not squared:
+            epochs = explain.from_history(state.history)
+        layers = probe_checkpoint(state, squared=squared)
+        epochs[state.epoch] = layers
+    else:
+        from .store import find_model, load_network
+
+        model = find_model(source)
+        network = load_network(model)
+        weights = {name: p.detach().numpy() for name, p in network.named_parameters()}
+        layers = explain.probe(weights, squared=squared)
+        epochs[int(model.card.get("training", {}).get("epochs", 0))] = layers
+    # refused before anything is written
+    picture = explain.heat_map(epochs, measure)
+    _print_layers(layers)
+    total = explain.network_quality(layers)
+    say(f"Q = {total:.4f}, quality of the network", sys.stdout)
+    if json_file is not None:
+        record = {
+            "source": source,
+            "quality": total,
+            "layers": [asdict(layer) for layer in layers],
+            "epochs": {n: [asdict(layer) for layer in found] for n, found in epochs.items()},
+        }
+        write_text(json_file, json.dumps(record, indent=1) + "\n")
+        say(f"All values are in {json_file}")
+    explain.save_heat_map(picture, out)
+    say(f"Heat map: {out}", sys.stdout)
+
+
+def _print_layers(layers: list[Layer]) -> None:
+    """Print what the layers have learned as a table to standard output."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("layer", overflow="fold")
+    for title in ("shape", "rank", "s", "kappa", "q", "learning rate"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for layer in layers:
+        rate = "" if layer.learning_rate is None else f"{layer.learning_rate:.3g}"
+        table.add_row(
+            Text(layer.name),
+            "x".join(map(str, layer.shape)),
+            f"{layer.rank:g}",
+            f"{layer.stable_rank:.4f}",
+            f"{layer.condition:.3f}",
+            f"{layer.quality:.4f}",
+            rate,
+        )
+    console = Console(file=sys.stdout, highlight=False)
+    if not sys.stdout.isatty():
+        console.width = 160  # a file has no edge to fold at
+    console.print(table)
 
 
 @models_app.command("list")

@@ -132,10 +132,21 @@ class TrainConfig(Config):
     optimizer_options: dict[str, Any] = Field(
         default_factory=dict, description="settings of the optimizer"
     )
-    learning_rate: float = Field(1e-3, gt=0, description="step size of the optimizer at its peak")
-    weight_decay: float = Field(1e-2, ge=0, description="pull of the weights towards zero")
-    schedule: Literal["cosine", "polynomial", "constant"] = Field(
-        "cosine", description="how the learning rate falls"
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="step size of the optimizer at its peak; unset: what its source advises",
+    )
+    weight_decay: float | None = Field(
+        None,
+        ge=0,
+        description="pull of the weights towards zero; unset: what its source advises",
+    )
+    schedule: str = Field(
+        "cosine", description="how the learning rate changes, a name in schedules/"
+    )
+    schedule_options: dict[str, Any] = Field(
+        default_factory=dict, description="settings of the schedule"
     )
     warmup: float = Field(0.02, ge=0, lt=1, description="share of the training that warms up")
     epochs: int = Field(20, ge=1, le=100_000, description="passes of steps_per_epoch batches")
@@ -144,6 +155,7 @@ class TrainConfig(Config):
     )
     steps_per_epoch: int = Field(100, ge=1, description="batches in an epoch")
     batch_size: int = Field(4, ge=1, le=256, description="patches in a batch")
+    accumulate: int = Field(1, ge=1, le=1024, description="batches that make one step together")
     patch_px: int = Field(256, ge=32, le=2048, description="side of a training patch (px)")
     gradient_norm: float = Field(5.0, gt=0, description="longer gradients are shortened to this")
     ema_decay: float = Field(0.999, ge=0, lt=1, description="memory of the averaged weights")
@@ -154,6 +166,7 @@ class TrainConfig(Config):
         description="share of the training micrographs kept to choose the best epoch",
     )
     validate_every: int = Field(5, ge=1, description="epochs between two scores on held-out data")
+    explain: bool = Field(False, description="record each epoch what every layer has learned")
     augment: AugmentConfig = Field(AugmentConfig(), description="variation of the patches")
     calm: float = Field(
         0.0, ge=0, le=1, description="share of the training, at its end, in which variation fades"

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from .config import Config
 from .errors import SettingError
+from .registry import Registry
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -101,7 +102,10 @@ def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
     if kind is bool:
         spelled += f"/--no-{spelled[2:]}"
     option = typer.Option(
-        spelled, help=_sentence(field), rich_help_panel="Settings", show_default=default is not None
+        spelled,
+        help=_sentence(field) + _known(name),
+        rich_help_panel="Settings",
+        show_default=default is not None,
     )
     return inspect.Parameter(
         name,
@@ -127,6 +131,57 @@ def _sentence(field: FieldInfo) -> str:
         names = {"least": "at least", "above": "above", "most": "at most", "below": "below"}
         words = [f"{names[word]} {value:g}" for word, value in limits.items()]
     return f"{text}; {', '.join(words)}." if words else f"{text}."
+
+
+_PACKAGE = __name__.rpartition(".")[0]
+# settings whose value is a name in a folder
+_FOLDERS = {
+    name: Registry(f"{_PACKAGE}.{folder}", name)
+    for name, folder in (
+        ("architecture", "models"),
+        ("optimizer", "optimizers"),
+        ("schedule", "schedules"),
+    )
+}
+
+
+def _known(name: str) -> str:
+    """Names that a flag takes, where they are files in a folder."""
+    return f" Known: {', '.join(_FOLDERS[name].names())}." if name in _FOLDERS else ""
+
+
+def describe_part(part: str) -> str:
+    """Tell what an architecture, optimizer or schedule is, and how its settings are given.
+
+    Parameters
+    ----------
+    part : str
+        Its name.
+
+    Raises
+    ------
+    SettingError
+        If there is none; the message lists the known ones.
+    """
+    found = [(name, registry) for name, registry in _FOLDERS.items() if part in registry.names()]
+    if not found:
+        known = (f"{name}: {', '.join(r.names())}" for name, r in _FOLDERS.items())
+        raise SettingError("Nothing has this name", repr(part), f"Known: {'; '.join(known)}")
+    lines = []
+    for name, registry in found:
+        module = registry.module(part)
+        lines += [f"--{name} {part}", "", inspect.cleandoc(module.__doc__ or part), ""]
+        for setting, value in (
+            ("learning_rate", getattr(module, "LEARNING_RATE", None)),
+            ("weight_decay", getattr(module, "WEIGHT_DECAY", None)),
+        ):
+            if value is not None:
+                lines += [f"{flag_name(setting)} {value:g}", "    The default."]
+        for option, field in module.Options.model_fields.items():
+            default = field.get_default(call_default_factory=True)
+            default = list(default) if isinstance(default, tuple) else default
+            lines += [f"--set {name}_options.{option}={default}", f"    {_sentence(field)}"]
+    return "\n".join(lines)
 
 
 def recipe_names() -> list[str]:

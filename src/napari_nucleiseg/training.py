@@ -6,6 +6,8 @@ import copy
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,17 @@ from .config import TrainConfig
 from .data.pairs import find_pairs, load_pairs
 from .data.patches import PatchSampler, TrainingImage
 from .device import choose_device, has_fast_bfloat16
-from .errors import FileError, TrainingError
+from .errors import FileError, SettingError, TrainingError
 from .events import BatchDone, DeviceChosen, EpochDone, Event, Notice, Saved
+from .explain import Layer, network_quality, probe
 from .instances import DecodeConfig
 from .intensity import NormaliseConfig
+from .low_rank import layers_of
 from .metrics.average_precision import average_precision
 from .metrics.dice import dice
 from .models import MODELS
 from .optimizers import OPTIMIZERS
+from .schedules import SCHEDULES, Schedule
 from .store import ModelCard, save_model
 from .tiling import Grid, predict_maps
 
@@ -41,17 +46,105 @@ def build_model(config: TrainConfig) -> nn.Module:
     return model.to(memory_format=torch.channels_last)
 
 
-def _build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def resolve_settings(config: TrainConfig) -> TrainConfig:
+    """Check that the parts of a config exist and go together, and fill in what was left unset.
+
+    Parameters
+    ----------
+    config : TrainConfig
+
+    Returns
+    -------
+    TrainConfig
+        With the learning rate and weight decay that the optimizer's source advises.
+
+    Raises
+    ------
+    SettingError
+        If a name or an option is unknown, or if two parts cannot work together.
+    """
+    MODELS.module(config.architecture).Options.parse(
+        config.architecture_options, source="architecture_options"
+    )
+    optimizer = OPTIMIZERS.module(config.optimizer)
+    optimizer.Options.parse(config.optimizer_options, source="optimizer_options")
+    _build_schedule(config)
+    schedule = SCHEDULES.module(config.schedule)
+    if getattr(optimizer, "OWN_RATES", False) and config.schedule != "constant":
+        raise SettingError(
+            f"The optimizer {config.optimizer} sets the learning rates of the layers itself",
+            f"schedule = {config.schedule}",
+            "Use it with the schedule constant",
+        )
+    if getattr(optimizer, "TWO_PASSES", False) and config.accumulate > 1:
+        raise SettingError(
+            f"The optimizer {config.optimizer} takes two passes over one batch for a step",
+            f"accumulate = {config.accumulate}",
+            "Use it with accumulate = 1 and a larger batch_size",
+        )
+    if getattr(schedule, "SCORES", False) and not config.held_out:
+        raise SettingError(
+            f"The schedule {config.schedule} goes by the scores on held-out micrographs",
+            "held_out = 0",
+            "Hold some out, or choose another schedule",
+        )
+    decay = getattr(optimizer, "WEIGHT_DECAY", 0.0)
+    return config.model_copy(
+        update={
+            "learning_rate": _peak(config),
+            "weight_decay": decay if config.weight_decay is None else config.weight_decay,
+        }
+    )
+
+
+def _peak(config: TrainConfig) -> float:
+    """Learning rate that is asked for, or else what the optimizer's source advises."""
+    if config.learning_rate is not None:
+        return config.learning_rate
+    return float(getattr(OPTIMIZERS.module(config.optimizer), "LEARNING_RATE", 1e-3))
+
+
+def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Build the optimizer of a config, with one group for weights and one for all else."""
     module = OPTIMIZERS.module(config.optimizer)
     options = module.Options.parse(config.optimizer_options, source="optimizer_options")
-    matrices = [p for p in model.parameters() if p.ndim > 1]
+    config = resolve_settings(config)
+    named = dict(model.named_parameters())
+    layers = layers_of({name: p.ndim for name, p in named.items()})
+    matrices = [name for name, p in named.items() if p.ndim > 1]
     # biases and normalisation are not pulled to zero
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+    others = [name for name, p in named.items() if p.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": [named[n] for n in names], "layers": [layers.get(n) for n in names], **settings}
+        for names, settings in ((matrices, {}), (others, {"weight_decay": 0.0}))
+    ]
     optimizer: torch.optim.Optimizer = module.build(
         groups, config.learning_rate, config.weight_decay, options
     )
     return optimizer
+
+
+def layer_rates(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """Learning rate of each layer, by the name of its weights."""
+    if (rates := getattr(optimizer, "rates", None)) is not None:
+        own: dict[str, float] = rates()
+        return own
+    group_of = {p: float(g["lr"]) for g in optimizer.param_groups for p in g["params"]}
+    return {name: group_of[p] for name, p in model.named_parameters() if p.ndim > 1}
+
+
+def probe_checkpoint(state: Checkpoint, *, squared: bool = False) -> list[Layer]:
+    """Measure what the layers of a checkpoint have learned; see `napari_nucleiseg.explain`.
+
+    These are the weights as trained, whose learning rates and history the checkpoint holds, not
+    the averaged ones.
+    """
+    model = build_model(state.config)
+    model.load_state_dict(state.weights)
+    optimizer = build_optimizer(model, state.config)
+    optimizer.load_state_dict(state.optimizer)
+    weights = {name: p.detach().numpy() for name, p in model.named_parameters()}
+    return probe(weights, layer_rates(model, optimizer), squared=squared)
 
 
 def export_model(checkpoint: Path, path: Path, name: str, about: Mapping[str, Any]) -> ModelCard:
@@ -97,17 +190,37 @@ def export_model(checkpoint: Path, path: Path, name: str, about: Mapping[str, An
     return save_model(path, state.averaged, card)
 
 
-def learning_rate(config: TrainConfig, progress: float) -> float:
-    """Learning rate after a share of the training, 0..1."""
+def _build_schedule(config: TrainConfig) -> Schedule:
+    module = SCHEDULES.module(config.schedule)
+    options = module.Options.parse(config.schedule_options, source="schedule_options")
+    schedule: Schedule = module.build(options)
+    return schedule
+
+
+def learning_rate(
+    config: TrainConfig,
+    progress: float,
+    scores: Sequence[float] = (),
+    schedule: Schedule | None = None,
+) -> float:
+    """Learning rate after a share of the training.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    progress : float
+        Share of the training that is done, 0..1.
+    scores : sequence of float
+        Scores on held-out micrographs so far, for schedules that go by them.
+    schedule : callable, optional
+        The config's schedule, where it is built already.
+    """
+    peak = _peak(config)
+    factor = schedule or _build_schedule(config)
     if progress < config.warmup:
-        return config.learning_rate * max(progress / config.warmup, 0.01)
+        return peak * factor(0.0, scores) * max(progress / config.warmup, 0.01)
     rest = min((progress - config.warmup) / (1 - config.warmup), 1.0)
-    factor = 1.0
-    if config.schedule == "cosine":
-        factor = 0.5 * (1 + math.cos(math.pi * rest))
-    elif config.schedule == "polynomial":
-        factor = float((1 - rest) ** 0.9)
-    return config.learning_rate * max(factor, 1e-3)
+    return peak * max(factor(rest, scores), 1e-3)
 
 
 def variation(config: TrainConfig, progress: float) -> float:
@@ -163,7 +276,7 @@ def _predictor(model: nn.Module, device: str) -> Any:
 
 
 # a run may go on for longer, elsewhere
-FREE_SETTINGS = {"threads", "device", "amp", "epochs", "minutes"}
+FREE_SETTINGS = {"threads", "device", "amp", "epochs", "minutes", "explain"}
 
 
 def _check_resumable(
@@ -232,6 +345,7 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
     TrainingError
         If the data cannot be used or the loss is no longer a number.
     """
+    asked, config = config, resolve_settings(config)
     if config.threads:
         torch.set_num_threads(config.threads)
     pairs, notices = find_pairs(data)
@@ -254,6 +368,12 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
             "No nucleus is marked in any label image", str(data), "Check the label images"
         )
     yield Notice(f"Micrographs that train: {len(training)}; held out: {len(held_out)}")
+    if not held_out and getattr(SCHEDULES.module(config.schedule), "SCORES", False):
+        raise TrainingError(
+            f"The schedule {config.schedule} goes by held-out micrographs, and there are none",
+            str(data),
+            "Raise held_out, or choose another schedule",
+        )
 
     device, reason = choose_device(config.device)
     yield DeviceChosen(device, "torch", reason)
@@ -268,13 +388,17 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
     state.data = data_names
     if resume and last.is_file():
         state = load_checkpoint(last)
+        # what was left unset then is what it was then
+        config = _filled_from(state.config, asked, config)
         _check_resumable(last, state, config, data_names)
         _load_weights(last, ((model, state.weights), (averaged, state.averaged)))
         state.config = config
         yield Notice(f"going on after epoch {state.epoch} from {last}")
     model.to(device).train()
     averaged.to(device).eval()
-    optimizer = _build_optimizer(model, config)
+    optimizer, schedule = build_optimizer(model, config), _build_schedule(config)
+    set_rates = getattr(optimizer, "epoch_step", None)
+    two_passes = getattr(OPTIMIZERS.module(config.optimizer), "TWO_PASSES", False)
     if state.optimizer:
         optimizer.load_state_dict(state.optimizer)
     sampler = PatchSampler(training, config)
@@ -298,13 +422,16 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
     try:
         while progress() < 1:
             epoch_started, losses = time.monotonic(), []
+            reached = [r["ap"] for r in state.history if "ap" in r]
             for _ in range(config.steps_per_epoch):
-                rate = learning_rate(config, progress())
+                rate = learning_rate(config, progress(), reached, schedule)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-                patches, labels = sampler.batch(state.step, variation(config, progress()))
+                first = state.step * config.accumulate
+                strength = variation(config, progress())
+                batches = [sampler.batch(first + n, strength) for n in range(config.accumulate)]
                 unsaved = False
-                loss = _fit_batch(model, optimizer, patches, labels, config, device)
+                loss = _fit_batch(model, optimizer, batches, config, device, two_passes)
                 if not math.isfinite(loss):
                     raise _diverged("loss", state.step, rate)
                 state.step += 1
@@ -315,13 +442,19 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
                 if progress() >= 1:
                     break
             state.epoch += 1
+            rates: list[float] = []
+            if set_rates is not None:
+                set_rates()
+                rates = list(layer_rates(model, optimizer).values())
+                rate = float(np.mean(rates)) if rates else rate
             due = state.epoch % config.validate_every == 0 or progress() >= 1
             scores = validate(averaged, held_out, device) if due and held_out else None
             state.scores = scores or state.scores
             seconds = time.monotonic() - epoch_started
             mean = float(np.mean(losses))
             record = {"epoch": state.epoch, "loss": mean, "lr": rate, "seconds": seconds}
-            state.history.append({**record, **(scores or {})})
+            layers = _layer_records(model, optimizer) if config.explain else {}
+            state.history.append({**record, **layers, **(scores or {})})
             _check_weights(averaged, state.step, rate)
             # the best first: were it the last to be written, a kill in between would lose it
             if (scores and scores["ap"] >= best_score) or not held_out:
@@ -329,10 +462,32 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
                 yield save(best)
             yield save(last)
             unsaved = False
+            if rates:
+                yield Notice(_rates_line(rates))
             yield EpochDone(state.epoch, mean, rate, seconds, min(progress(), 1.0), scores)
     finally:
         if unsaved and all(torch.isfinite(v).all() for v in averaged.state_dict().values()):
             save(last)
+
+
+def _filled_from(kept: TrainConfig, asked: TrainConfig, config: TrainConfig) -> TrainConfig:
+    """Take what the user left unset from the settings that the run began with."""
+    unset = [n for n in ("learning_rate", "weight_decay") if getattr(asked, n) is None]
+    return config.model_copy(update={n: getattr(kept, n) for n in unset})
+
+
+def _rates_line(rates: Sequence[float]) -> str:
+    """Tell of the layers' own learning rates, which can decay to zero."""
+    resting = sum(rate == 0 for rate in rates)
+    at_rest = f"; at rest: {resting} of {len(rates)} layers" if resting else ""
+    return f"Learning rates of the layers: {min(rates):.3g} to {max(rates):.3g}{at_rest}"
+
+
+def _layer_records(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """What the layers have learned, as plain values for the history."""
+    weights = {name: p.detach().float().cpu().numpy() for name, p in model.named_parameters()}
+    layers = probe(weights, layer_rates(model, optimizer))
+    return {"quality": network_quality(layers), "layers": [asdict(layer) for layer in layers]}
 
 
 def _diverged(what: str, step: int, rate: float) -> TrainingError:
@@ -352,20 +507,54 @@ def _check_weights(model: nn.Module, step: int, rate: float) -> None:
 def _fit_batch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    patches: Tensor,
-    labels: Tensor,
+    batches: Sequence[tuple[Tensor, Tensor]],
     config: TrainConfig,
     device: str,
+    two_passes: bool,
 ) -> float:
-    """One optimizer step; returns the loss."""
-    patches = patches.to(device, memory_format=torch.channels_last)
+    """One optimizer step by one batch, or by several of them together; returns the mean loss."""
     kind = torch.device(device).type
-    with torch.autocast(kind, torch.bfloat16, enabled=config.amp and has_fast_bfloat16(kind)):
-        loss: Tensor = model.loss(patches, labels)  # type: ignore[operator]
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    length = nn.utils.clip_grad_norm_(model.parameters(), config.gradient_norm)
-    if not torch.isfinite(length):
+    on_device = [
+        (patches.to(device, memory_format=torch.channels_last), labels)
+        for patches, labels in batches
+    ]
+
+    def fill_gradients() -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        losses = []
+        for patches, labels in on_device:
+            with torch.autocast(
+                kind, torch.bfloat16, enabled=config.amp and has_fast_bfloat16(kind)
+            ):
+                loss: Tensor = model.loss(patches, labels)  # type: ignore[operator]
+            if len(on_device) > 1:
+                loss = loss / len(on_device)
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+        length = nn.utils.clip_grad_norm_(model.parameters(), config.gradient_norm)
+        mean = torch.stack(losses).sum()
+        return mean if torch.isfinite(length) else torch.full_like(mean, math.nan)
+
+    mean = fill_gradients()
+    if not math.isfinite(float(mean)):
         return math.nan
-    optimizer.step()
-    return float(loss.detach())
+    if not two_passes:
+        optimizer.step()
+    else:
+        with _norms_at_rest(model):
+            optimizer.step(fill_gradients)  # type: ignore[arg-type]
+    return float(mean)
+
+
+@contextmanager
+def _norms_at_rest(model: nn.Module) -> Iterator[None]:
+    """Keep what a second pass over a batch sees out of the running means of normalisations."""
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
+    tracking = [norm.track_running_stats for norm in norms]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm, tracked in zip(norms, tracking, strict=True):
+            norm.track_running_stats = tracked

@@ -1,13 +1,20 @@
-"""Adam: adaptive moments (Kingma & Ba 2015, arXiv 1412.6980)."""
+"""Adam: adaptive moments (Kingma & Ba 2015, arXiv 1412.6980).
+
+Defaults are those of the paper's algorithm 1; it has no weight decay, which here is added to the
+gradient (for decoupled decay take AdamW).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from pydantic import Field
 
 from ..config import Config
+
+LEARNING_RATE, WEIGHT_DECAY = 1e-3, 0.0
 
 
 class Options(Config):
@@ -19,7 +26,7 @@ class Options(Config):
 
 
 def build(
-    params: Iterable[torch.nn.Parameter],
+    params: Iterable[torch.nn.Parameter] | Iterable[dict[str, Any]],
     learning_rate: float,
     weight_decay: float,
     options: Options,

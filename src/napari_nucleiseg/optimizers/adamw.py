@@ -1,13 +1,19 @@
-"""AdamW: Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101)."""
+"""AdamW: Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101).
+
+Defaults are those of PyTorch: the paper's Adam with a decay of 0.01.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from pydantic import Field
 
 from ..config import Config
+
+LEARNING_RATE, WEIGHT_DECAY = 1e-3, 1e-2
 
 
 class Options(Config):
@@ -19,7 +25,7 @@ class Options(Config):
 
 
 def build(
-    params: Iterable[torch.nn.Parameter],
+    params: Iterable[torch.nn.Parameter] | Iterable[dict[str, Any]],
     learning_rate: float,
     weight_decay: float,
     options: Options,

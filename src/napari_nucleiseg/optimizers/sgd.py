@@ -1,13 +1,20 @@
-"""SGD: stochastic gradient descent with momentum (Sutskever et al. 2013)."""
+"""SGD: stochastic gradient descent with momentum (Sutskever et al. 2013).
+
+Defaults are those that image networks are mostly trained with (He et al. 2016, arXiv 1512.03385);
+weight decay is added to the gradient.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from pydantic import Field
 
 from ..config import Config
+
+LEARNING_RATE, WEIGHT_DECAY = 0.1, 1e-4
 
 
 class Options(Config):
@@ -18,7 +25,7 @@ class Options(Config):
 
 
 def build(
-    params: Iterable[torch.nn.Parameter],
+    params: Iterable[torch.nn.Parameter] | Iterable[dict[str, Any]],
     learning_rate: float,
     weight_decay: float,
     options: Options,
