@@ -229,6 +229,26 @@ class TestSegment:
         assert read_labels(out / "in" / "cells_labels.tif").image.shape == (256, 320)
         assert read_labels(out / "other" / "cells_labels.tif").image.shape == (360, 360)
 
+    def test_results_of_another_run_are_kept(self, cells, tmp_path):
+        other = tmp_path / "other"
+        other.mkdir()
+        (other / "cells.png").write_bytes(SAMPLES["fluorescence"].micrograph.read_bytes())
+        out = tmp_path / "out"
+        run("segment", cells / "cells.png", "--out", out)
+        first = (out / "cells_labels.tif").read_bytes()
+        result = run("segment", other / "cells.png", "--out", out)
+        assert (out / "cells_labels.tif").read_bytes() == first
+        assert "Its results are called" in result.stderr
+        before = sorted(p for p in out.rglob("*") if p.is_file())
+        assert len(before) == 4
+        run("segment", other / "cells.png", "--out", out)
+        assert sorted(p for p in out.rglob("*") if p.is_file()) == before
+
+    def test_an_empty_input_is_not_the_current_folder(self, cells, tmp_path, monkeypatch):
+        monkeypatch.chdir(cells)
+        result = run("segment", "", "--out", tmp_path / "out", code=2)
+        assert "An input is empty" in result.stderr
+
     def test_the_command_that_the_window_shows_is_understood(self, cells, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         config = SegmentConfig(channel="red", probability=0.4, colour="channels", min_area_px=30)

@@ -128,6 +128,32 @@ def test_few_nuclei_in_a_large_dark_field_are_found_and_nothing_else(fluorescenc
     assert result.count <= 3
 
 
+@pytest.mark.slow
+def test_dim_nuclei_beside_bright_ones_are_found(fluorescence):
+    micrograph, truth = fluorescence
+    pixels = micrograph.pixels.astype(np.float32)
+    level = np.median(pixels[truth == 0])
+    dim = np.isin(truth, np.unique(truth[truth > 0])[::2])
+    pixels[dim] = level + 0.2 * (pixels[dim] - level)
+    found = segment_now(replace(micrograph, pixels=pixels), CPU)
+    inner = np.where(dim, truth, 0)
+    assert np.median(best_iou(inner, found.labels)) > 0.7
+
+
+@pytest.mark.parametrize("extra", [0, 1, 3])
+def test_grey_colour_and_many_channels_all_suit_the_bundled_model(stained, fluorescence, extra):
+    colour, _ = stained
+    grey, truth = fluorescence
+    if not extra:
+        assert segment_now(colour, CPU).count > 10
+        return
+    others = np.random.default_rng(0).integers(0, 9, (extra, *grey.shape), np.uint8)
+    many = Micrograph(np.concatenate((others, grey.pixels[None])), "CYX")
+    events = list(segment(many, CPU))
+    assert any(f"channel {extra + 1}" in e.text for e in events if isinstance(e, Notice))
+    assert dice(truth, events[-1].labels) > 0.9
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_pixels_that_are_not_numbers_are_background_and_said(fluorescence, bad):
     micrograph, _ = fluorescence

@@ -64,3 +64,10 @@ def test_errors_are_sentences_without_names_of_classes():
     )
     assert "memory" in wording.sentence(MemoryError())
     assert "KeyError" not in wording.sentence(KeyError("x"))
+
+
+def test_a_model_is_listed_with_its_score():
+    card = {"scores": {"all": {"mean_ap": 0.607}}}
+    assert wording.model_title(card, "Nuclei") == "Nuclei · AP 0.61"
+    for useless in ({}, {"scores": None}, {"scores": {"all": {}}}):
+        assert wording.model_title(useless, "Nuclei") == "Nuclei"

@@ -142,6 +142,8 @@ def _expand(
     text: str, recursive: bool, out: Path | None, skipped: list[Path]
 ) -> list[tuple[Path, PurePath]]:
     """Files an input stands for, each with its folder below the output folder."""
+    if not text.strip():
+        raise FileError("An input is empty", repr(text), "Name a file, a folder or a pattern")
     path = Path(text).expanduser()
     if path.is_file():
         if _is_result(path) and path.with_suffix(".json").is_file():

@@ -151,7 +151,7 @@ def say_error(error: BaseException, where: str = "") -> str:
 @contextmanager
 def progress_bar() -> Iterator[Progress | None]:
     """A bar on a terminal, nothing where standard error goes to a file."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
@@ -762,10 +762,12 @@ def _print_layers(layers: list[Layer]) -> None:
 def list_models() -> None:
     """List the models that segment --model takes by name."""
     from .store import list_models as find_all
-    from .store import user_folder
+    from .store import model_problems, user_folder
 
     for model in find_all():
         say(f"{model.name:<16} {model.title}  ({model.architecture}, {model.path})", sys.stdout)
+    for problem in model_problems():
+        say(problem)
     say(f"Models put into {user_folder()} are listed too.")
 
 

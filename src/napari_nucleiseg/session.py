@@ -27,7 +27,7 @@ from .metrics.iou import iou
 from .micrograph import Micrograph
 from .numbering import keep_numbers
 from .segmentation import segment
-from .store import ModelCard, find_model, list_models
+from .store import ModelCard, find_model, list_models, model_problems
 
 State = Literal["idle", "running", "stopping", "done", "cancelled", "failed"]
 Load = Callable[[], Micrograph]
@@ -256,6 +256,10 @@ class Session:
     def models(self) -> list[ModelCard]:
         """Models that can be chosen."""
         return list_models()
+
+    def model_problems(self) -> list[str]:
+        """Say which model files cannot be chosen, and why; see `store.model_problems`."""
+        return model_problems()
 
     def card(self) -> ModelCard:
         """Card of the chosen model; see `find_model`."""

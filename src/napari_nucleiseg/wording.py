@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from .config import SegmentConfig
 from .errors import NucleisegError
@@ -56,6 +58,14 @@ def progress(event: TileDone, seconds: float) -> str:
         text += f" · {duration(max(1, round(left)) if left < 99 else left)} left"
         text = text.replace(".0 s left", " s left")
     return text
+
+
+def model_title(card: Mapping[str, Any], title: str) -> str:
+    """Title of a model with its score, where its card states one."""
+    scores = card.get("scores")
+    means = scores.get("all") if isinstance(scores, Mapping) else None
+    ap = means.get("mean_ap") if isinstance(means, Mapping) else None
+    return f"{title} · AP {ap:.2f}" if isinstance(ap, float) else title
 
 
 def result(event: Segmented, pixel_size_um: tuple[float, float] | None) -> str:

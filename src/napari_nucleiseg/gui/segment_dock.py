@@ -189,6 +189,8 @@ class SegmentDock(QWidget):
         self._listen()
         self._show_outcome()
         self._show_models()
+        for problem in self._session.model_problems():
+            self._say(problem)
         self._show_layers()
         self._show_config()
         self._show_state(self._session.state)
@@ -490,9 +492,15 @@ class SegmentDock(QWidget):
         except NucleisegError as error:
             self._models = []
             self._on_failed(error)
-        _fill(self.model, [m.title for m in self._models], -1)
+        titles = [wording.model_title(m.card, m.title) for m in self._models]
+        _fill(self.model, titles, -1)
         for i, model in enumerate(self._models):
-            about = str(model.card.get("description") or model.title)
+            about = f"{model.title}\n{model.card.get('description') or ''}".strip()
+            if isinstance(model.card.get("scores"), dict):
+                about += (
+                    "\nAP: share of nuclei with the right outline, mean over IoU 0.5 to 0.95, "
+                    f"measured on {model.card['scores'].get('split', 'its own test images')}"
+                )
             self.model.setItemData(i, about, Qt.ItemDataRole.ToolTipRole)
 
     def _show_config(self) -> None:
