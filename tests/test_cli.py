@@ -56,6 +56,11 @@ def run(*words: object, code: int = 0):
     return result
 
 
+def _listen_to_sigint() -> None:
+    # a shell that starts the tests in the background has them ignore it, and children inherit that
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(*words: object, code: str = "", **options) -> subprocess.Popen[str]:
     """Start a command in a process of its own; ``code`` runs there first."""
     program = ["-c", f"{code}\nfrom napari_nucleiseg.cli import main\nmain()"] if code else []
@@ -66,6 +71,7 @@ def start(*words: object, code: str = "", **options) -> subprocess.Popen[str]:
         text=True,
         encoding="utf-8",
         env={**os.environ, "PYTHONIOENCODING": "utf-8", "COLUMNS": "200", **options.pop("env", {})},
+        preexec_fn=None if sys.platform == "win32" else _listen_to_sigint,
         **options,
     )
 

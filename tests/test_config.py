@@ -13,6 +13,10 @@ def test_every_setting_has_a_description_and_survives_json(config):
     assert config.model_validate_json(config().model_dump_json()) == config()
 
 
+def test_a_channel_may_be_a_number():
+    assert SegmentConfig(channel=3).channel == "3"
+
+
 def test_is_frozen():
     with pytest.raises(ValidationError):
         SegmentConfig().probability = 0.9

@@ -192,6 +192,11 @@ def test_the_best_is_on_disk_before_the_epoch_counts(data, tmp_path):
     assert (tmp_path / "run" / "best.pt").is_file()
 
 
+def test_a_patch_that_the_network_cannot_halve_is_refused_in_words(data, tmp_path):
+    with pytest.raises(SettingError, match=r"multiple of 8 px: patch_px = 100\. Use 96"):
+        list(train(data, SMALL.model_copy(update={"patch_px": 100}), tmp_path / "run"))
+
+
 def test_label_images_without_a_nucleus_are_refused(data, tmp_path):
     for path in (data / "masks").iterdir():
         shape = read_labels(path).image.shape

@@ -66,7 +66,9 @@ class SegmentConfig(Config):
         "nuclei", description="name of an installed model, or path of a .safetensors file"
     )
     channel: str | None = Field(
-        None, description="channel with the nuclei, by name or number from 1; unset: proposed"
+        None,
+        coerce_numbers_to_str=True,
+        description="channel with the nuclei, by name or number from 1; unset: proposed",
     )
     colour: Literal["auto", "colour", "channels"] = Field(
         "auto", description="whether three components are one colour picture or three channels"

@@ -379,6 +379,14 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
     yield DeviceChosen(device, "torch", reason)
     last, best = out / "last.pt", out / "best.pt"
     model = build_model(config)
+    multiple = int(model.multiple)  # type: ignore[arg-type]
+    if config.patch_px % multiple:
+        nearest = max(multiple, round(config.patch_px / multiple) * multiple)
+        raise SettingError(
+            f"Patches for {config.architecture} must be a multiple of {multiple} px",
+            f"patch_px = {config.patch_px}",
+            f"Use {nearest}",
+        )
     averaged = copy.deepcopy(model)
     state = Checkpoint(config, {}, {}, {})
     data_names = {

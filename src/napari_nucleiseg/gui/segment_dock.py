@@ -694,7 +694,7 @@ class SegmentDock(QWidget):
                 "Copied. In the shell, too, stacks come later: save the plane as a file first."
             )
         else:
-            self._say("Copied: the command gives the same label image.")
+            self._say("Copied: on the file as it is on disk, the command gives this label image.")
 
     def _show_card(self) -> None:
         try:
