@@ -28,7 +28,7 @@ lint: $(VENV)/.dev
 	$(BIN)/npe2 validate --imports napari-nucleiseg
 
 screenshots: $(VENV)/.dev system-packages
-	$(BIN)/python docs/screenshots.py
+	xvfb-run -a -s "-screen 0 1366x768x24" $(BIN)/python docs/screenshots.py
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
