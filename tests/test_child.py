@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
-import pickle
+import signal
 import sys
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
+from napari_nucleiseg import child as child_module
 from napari_nucleiseg.child import Child, ChildError
 from napari_nucleiseg.errors import ModelError, NucleisegError
 from napari_nucleiseg.events import Event, Notice
@@ -85,45 +86,170 @@ def test_other_errors_come_in_words(child):
     assert "ZeroDivisionError" in str(caught.value.__cause__)
 
 
-def test_what_cannot_be_sent_is_no_end(child):
-    with pytest.raises((AttributeError, pickle.PicklingError)):
-        list(child.run(count, lambda: 0, 1))
-    assert len(list(child.run(count, np.zeros(2), 2))) == 2
+class ForeignError(NucleisegError):
+    """An error of another package."""
 
 
-class Unreadable(Notice):
-    """An event that cannot be made again on this side."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        EOFError("the file ended"),
+        BrokenPipeError("no reader"),
+        OSError("disk"),
+        MemoryError(),
+        KeyError("x"),
+    ],
+)
+def test_no_error_of_the_work_is_taken_for_the_end_of_the_process(child, error):
+    first = process_of(child)
+    with pytest.raises(NucleisegError) as caught:
+        list(child.run(raises, error))
+    assert "ended by itself" not in str(caught.value)
+    assert type(error).__name__ in str(caught.value.__cause__)
+    assert process_of(child) == first
+
+
+def test_an_error_of_another_package_keeps_its_words(child):
+    with pytest.raises(NucleisegError, match=r"Too dark: a\.png\. Use light\."):
+        list(child.run(raises, ForeignError("Too dark", "a.png", "Use light")))
+
+
+def process_of(child):
+    """Process number over there, which stays as long as the process does."""
+    (notice,) = child.run(tells_its_number)
+    return notice.text
+
+
+def tells_its_number():
+    yield Notice(str(os.getpid()))
+
+
+class Unsendable:
+    """Raises what it is made with when it is pickled, or when it is unpickled."""
+
+    def __init__(self, error, where):
+        self.error, self.where = error, where
 
     def __reduce__(self):
-        return int, ("not a number",)
+        if self.where == "pickled":
+            raise self.error
+        return fail, (self.error,)
 
 
-def gives_unreadable():
-    yield Unreadable("x")
-
-
-def gives_and_raises(error):
-    yield Notice("first")
+def fail(error):
     raise error
 
 
-@pytest.mark.parametrize("error", [EOFError("end"), BrokenPipeError("pipe"), ValueError("value")])
-def test_errors_of_the_work_are_not_taken_for_the_death_of_the_process(child, error):
-    with pytest.raises(NucleisegError, match="went wrong inside the program"):
-        list(child.run(gives_and_raises, error))
+def yields_unsendable(error, where):
+    yield Notice("so far so good")
+    yield Unsendable(error, where)
+
+
+ERRORS = [ValueError("v"), OSError("o"), EOFError("e"), TypeError("t"), MemoryError("m")]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("where", ["pickled", "unpickled"])
+def test_arguments_that_cannot_be_sent_are_said_at_once(child, error, where):
+    with pytest.raises(type(error) if where == "pickled" else NucleisegError) as caught:
+        list(child.run(count, Unsendable(error, where), 1))
+    assert "ended by itself" not in str(caught.value)
     assert len(list(child.run(count, np.zeros(2), 2))) == 2
 
 
-def test_arguments_that_raise_value_error_when_packed_do_not_hang(child):
-    with pytest.raises(ValueError, match="pointers cannot be pickled"):
-        list(child.run(count, ctypes.pointer(ctypes.c_int(1)), 1))
+@pytest.mark.parametrize("error", ERRORS, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("where", ["pickled", "unpickled"])
+def test_events_that_cannot_be_sent_are_said_at_once(child, error, where):
+    with pytest.raises(NucleisegError if where == "pickled" else type(error)) as caught:
+        list(child.run(yields_unsendable, error, where))
+    assert "ended by itself" not in str(caught.value)
     assert len(list(child.run(count, np.zeros(2), 2))) == 2
 
 
-def test_an_event_that_cannot_be_read_does_not_hang(child):
-    with pytest.raises(ValueError, match="invalid literal"):
-        list(child.run(gives_unreadable))
+def test_pointers_and_functions_without_a_name_cannot_be_sent(child):
+    for argument in (ctypes.pointer(ctypes.c_int(1)), lambda: 0):
+        with pytest.raises(Exception, match=r"pickle|local"):
+            list(child.run(count, argument, 1))
     assert len(list(child.run(count, np.zeros(2), 2))) == 2
+
+
+def test_what_is_no_generator_of_events_is_an_error_and_no_end(child):
+    first = process_of(child)
+    with pytest.raises(NucleisegError, match="went wrong"):
+        list(child.run(fail, ValueError("at once")))
+    assert process_of(child) == first
+
+
+def test_too_little_memory_here_leaves_no_half_message_behind(monkeypatch):
+    child = Child()
+    events = child.run(count, np.zeros(1000), 5)
+    next(events)
+
+    def no_memory(size, dtype):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(child_module.np, "empty", no_memory)
+        with pytest.raises(MemoryError):
+            next(events)
+    assert len(list(child.run(count, np.zeros(2), 2))) == 2
+    child.close()
+
+
+def fails_at_its_end():
+    try:
+        yield Notice("0")
+        yield Notice("1")
+    finally:
+        raise ModelError("The checkpoint cannot be saved")
+
+
+def test_an_error_at_the_end_of_closed_work_is_raised_as_it_is_here(child):
+    events = child.run(fails_at_its_end)
+    next(events)
+    with pytest.raises(ModelError, match="cannot be saved"):
+        events.close()
+
+
+def closes_its_pipes():
+    yield Notice("so far so good")
+    os.closerange(3, 100)
+    while True:
+        pass
+
+
+def test_a_process_that_lives_and_does_not_answer_is_ended(monkeypatch):
+    monkeypatch.setattr(child_module, "PATIENCE_S", 0.1)
+    child = Child()
+    with pytest.raises(NucleisegError, match="no answer"):
+        list(child.run(closes_its_pipes))
+    assert len(list(child.run(count, np.zeros(2), 2))) == 2
+    child.close()
+
+
+def is_killed():
+    yield Notice("so far so good")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
+def test_memory_is_named_only_where_the_system_ended_the_process():
+    child = Child()
+    with pytest.raises(NucleisegError, match="memory ran out"):
+        list(child.run(is_killed))
+    with pytest.raises(NucleisegError, match=r"exit code 3\. Try again") as caught:
+        list(child.run(dies))
+    assert "memory" not in str(caught.value)
+    child.close()
+
+
+def test_work_under_way_ends_with_the_window():
+    child = Child()
+    events = child.run(count, np.zeros(2), 9)
+    next(events)
+    child.close()
+    with pytest.raises(NucleisegError, match="The window was closed"):
+        list(events)
 
 
 def test_a_process_that_dies_is_said_in_words_and_the_next_run_starts_another():

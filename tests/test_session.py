@@ -120,6 +120,21 @@ def test_a_small_question_leaves_the_main_work_alone(fluorescence):
     assert session.state == "idle"
 
 
+def test_small_questions_do_not_wait_for_the_main_work(fluorescence):
+    later, work = Later(), []
+    session = Session(later, lambda function, *args: work.append(function))
+    heard = listen(session)
+    session.segment(PLAIN)
+    main = later.tasks.pop()
+    session.score(fluorescence[1], fluorescence[1])
+    session.propose_channel(Micrograph(np.zeros((2, 9, 9), np.uint8), "CYX"))
+    for task in later.tasks:
+        run_now(task)
+    assert [type(e).__name__ for e in heard] == ["str", "Scored", "ChannelProposed"]
+    assert work == []
+    assert (session.state, main.cancelled) == ("running", False)
+
+
 def test_a_channel_is_proposed_also_for_a_colour_picture(fluorescence, stained):
     session = Session()
     heard = listen(session)

@@ -58,12 +58,26 @@ def test_a_command_holds_what_differs_from_the_defaults():
     assert " IMAGE " in wording.command(None, SegmentConfig())
 
 
-def test_errors_are_sentences_without_names_of_classes():
-    assert wording.sentence(NucleisegError("Too dark", "a.png", "Use light")) == (
-        "Too dark: a.png. Use light."
-    )
-    assert "memory" in wording.sentence(MemoryError())
-    assert "KeyError" not in wording.sentence(KeyError("x"))
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (NucleisegError("Too dark", "a.png", "Use light"), "Too dark: a.png. Use light."),
+        (NucleisegError("Too\n  dark"), "Too dark."),
+        (MemoryError(), "There is not enough memory. Close other programs or crop the micrograph."),
+        (KeyError("x"), "Something went wrong inside the program ('x'). Look at the log."),
+        (
+            RuntimeError("two\nlines."),
+            "Something went wrong inside the program (two lines). Look at the log.",
+        ),
+        (ValueError(), "Something went wrong inside the program. Look at the log."),
+        (KeyboardInterrupt(), "Something went wrong inside the program. Look at the log."),
+    ],
+)
+def test_an_error_is_one_line_without_the_name_of_a_class(error, text):
+    assert wording.sentence(error, "Look at the log") == text
+    if isinstance(error, Exception):
+        again = NucleisegError(wording.sentence(error))
+        assert wording.sentence(again) == wording.sentence(error)
 
 
 def test_a_model_is_listed_with_its_score():

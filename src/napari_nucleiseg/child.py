@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import IO, Any
 
@@ -32,6 +32,7 @@ from .events import Event
 from .wording import sentence
 
 NICENESS = 5
+PATIENCE_S = 5.0
 
 
 class ChildError(Exception):
@@ -42,29 +43,31 @@ class ChildError(Exception):
 
 
 class _GoneError(Exception):
-    """The other side of the pipe is gone."""
+    """The other side of the pipe is gone; its own class, since work can raise EOFError, too."""
 
 
 def _pack(message: Any) -> list[Any]:
-    """Pickle a message; arrays go beside the pickle, uncopied."""
+    """Pickle a message; arrays lie beside the pickle, uncopied."""
     buffers: list[pickle.PickleBuffer] = []
     head = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
     return [head, *(buffer.raw() for buffer in buffers)]
 
 
-def _write(pipe: IO[bytes], parts: list[Any]) -> None:
-    """Write a packed message, with the interpreter free."""
+def _unpack(parts: list[np.ndarray]) -> Any:
+    """Give the message of what `_pack` gave."""
+    head, *buffers = parts
+    return pickle.loads(head.tobytes(), buffers=buffers)
+
+
+def _send(pipe: IO[bytes], parts: list[Any]) -> None:
+    """Write one packed message, with the interpreter free for other threads."""
+    sizes = struct.pack(f"<{len(parts) + 1}Q", len(parts), *map(len, parts))
     try:
-        pipe.write(struct.pack(f"<{len(parts) + 1}Q", len(parts), *map(len, parts)))
-        for part in parts:
+        for part in (sizes, *parts):
             pipe.write(part)
         pipe.flush()
-    except (OSError, ValueError) as error:  # ValueError: the pipe was closed on this side
+    except (OSError, ValueError) as error:  # ValueError: this side closed it
         raise _GoneError from error
-
-
-def _send(pipe: IO[bytes], message: Any) -> None:
-    _write(pipe, _pack(message))
 
 
 def _read(pipe: IO[bytes], size: int) -> np.ndarray:
@@ -72,22 +75,21 @@ def _read(pipe: IO[bytes], size: int) -> np.ndarray:
     content = np.empty(size, np.uint8)
     view, at = memoryview(content.data), 0
     while at < size:
-        count = pipe.readinto(view[at:])  # type: ignore[attr-defined]
+        try:
+            count = pipe.readinto(view[at:])  # type: ignore[attr-defined]
+        except (OSError, ValueError) as error:
+            raise _GoneError from error
         if not count:
             raise _GoneError
         at += count
     return content
 
 
-def _receive(pipe: IO[bytes]) -> Any:
-    """Read one message; _GoneError where the other side is gone."""
-    try:
-        (count,) = struct.unpack("<Q", _read(pipe, 8).tobytes())
-        sizes = struct.unpack(f"<{count}Q", _read(pipe, 8 * count).tobytes())
-        head, *buffers = [_read(pipe, size) for size in sizes]
-    except OSError as error:
-        raise _GoneError from error
-    return pickle.loads(head.tobytes(), buffers=buffers)
+def _receive(pipe: IO[bytes]) -> list[np.ndarray]:
+    """Read one packed message; where it fails, nobody knows what the next bytes mean."""
+    (count,) = struct.unpack("<Q", _read(pipe, 8).tobytes())
+    sizes = struct.unpack(f"<{count}Q", _read(pipe, 8 * count).tobytes())
+    return [_read(pipe, size) for size in sizes]
 
 
 def serve() -> None:
@@ -103,32 +105,36 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         while True:
-            function, args = _receive(source)
-            _send(sink, _run(source, sink, function(*args)))
-            del function, args
+            _send(sink, _pack(_run(source, sink, _receive(source))))
     except _GoneError:
         return  # the parent is gone
 
 
-def _run(
-    source: IO[bytes], sink: IO[bytes], events: Generator[Event, None, None]
-) -> tuple[str, Any]:
+def _run(source: IO[bytes], sink: IO[bytes], work: list[np.ndarray]) -> tuple[str, Any]:
     """Send the events, each when asked for; give the last message, ``end`` or ``error``."""
     try:
-        with closing(events):
+        function, args = _unpack(work)
+        work.clear()  # the arrays belong to the function now
+        with closing(function(*args)) as events:
+            del args
             for event in events:
-                _send(sink, ("event", event))
-                if _receive(source) == "close":
+                _send(sink, _pack(("event", event)))
+                if _unpack(_receive(source)) == "close":
                     break
     except _GoneError:
         raise
     except Exception as error:
-        text = traceback.format_exc()
-        if isinstance(error, NucleisegError):
-            return "error", (error, text)
-        # its class may need what only this process has imported
-        return "error", (NucleisegError(sentence(error)), text)
+        return "error", (_sendable(error), traceback.format_exc())
     return "end", None
+
+
+def _sendable(error: Exception) -> NucleisegError:
+    """The error as one that the parent knows, whatever only this process has imported."""
+    if type(error).__module__ == NucleisegError.__module__ and isinstance(error, NucleisegError):
+        return error
+    if isinstance(error, NucleisegError):
+        return NucleisegError(error.what, error.where, error.remedy)
+    return NucleisegError(sentence(error))
 
 
 class Child:
@@ -160,35 +166,29 @@ class Child:
         NucleisegError
             What the function raised (its traceback is the cause), or that the process died.
         """
+        work = _pack((function, args))
         with self._turn:
-            work = _pack((function, args))
             source, sink = self._pipes()
-            at_rest = True
+            is_at_work = False
             try:
-                _write(sink, work)
-                at_rest = False
+                self._tell(sink, work)
+                is_at_work = True
                 while True:
-                    kind, value = _receive(source)
-                    at_rest = kind != "event"
+                    kind, value = self._hear(source)
+                    is_at_work = kind == "event"
                     if kind == "error":
                         raise value[0] from ChildError(value[1])
                     if kind == "end":
                         return
                     yield value
-                    _send(sink, "next")
-            except _GoneError as error:
-                at_rest = True
-                raise self._death() from error
-            except (NucleisegError, GeneratorExit):
-                raise
-            except BaseException:
-                # half a message may be left in the pipe: nothing that follows could be understood
-                at_rest = True
-                self._kill()
-                raise
+                    self._tell(sink, _pack("next"))
             finally:
-                if not at_rest:
-                    self._close_generator(source, sink)
+                if is_at_work and self._process is not None:
+                    # lets the generator over there run its ``finally``
+                    self._tell(sink, _pack("close"))
+                    kind, value = self._hear(source)
+                    if kind == "error":
+                        raise value[0] from ChildError(value[1])
 
     def close(self) -> None:
         """End the process, whatever it does; there is no other work for it after that."""
@@ -219,35 +219,52 @@ class Child:
             raise NucleisegError("The working process has no pipes")
         return self._process.stdout, self._process.stdin
 
-    @staticmethod
-    def _close_generator(source: IO[bytes], sink: IO[bytes]) -> None:
-        """Let the generator over there run its ``finally``, and take the answer off the pipe."""
+    def _tell(self, sink: IO[bytes], parts: list[Any]) -> None:
+        """Send a message; where the process is gone, say how it ended."""
         try:
-            _send(sink, "close")
-            _receive(source)
+            _send(sink, parts)
         except _GoneError:
-            return  # the process is gone: there is nothing left to close
+            raise self._death() from None
+
+    def _hear(self, source: IO[bytes]) -> Any:
+        """Receive a message; after one that cannot be taken there is no next one."""
+        try:
+            return _unpack(_receive(source))
+        except _GoneError:
+            raise self._death() from None
+        except BaseException:
+            self._end()
+            raise
 
     def _death(self) -> NucleisegError:
         """Say how the process ended, with the last it wrote."""
         process, complaints = self._process, self._complaints
-        code = process.wait() if process is not None else None
+        code: int | None = None
+        if process is not None:
+            try:
+                code = process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()  # it lives, but its pipe is closed
         last = ""
         if complaints is not None:
             complaints.seek(0)
             lines = complaints.read().decode(errors="replace").strip().splitlines()
             last = f": {lines[-1]}" if lines else ""
         self._release()
+        if self._closed:
+            return NucleisegError("The window was closed")
+        # a signal: the system ends what takes too much memory that way
+        is_memory = (code is not None and code < 0) or "MemoryError" in last
         return NucleisegError(
             "The working process ended by itself",
-            f"exit code {code}{last}",
-            # the system ends what takes too much memory by a signal
-            "Memory may have run out: close other programs or choose smaller tiles, and try again"
-            if code is not None and code < 0
-            else "Try again; if it happens again, restart napari",
+            f"{'no answer' if code is None else f'exit code {code}'}{last}",
+            "Often memory ran out: close other programs or crop the micrograph, and try again"
+            if is_memory
+            else "Try again; if it ends again, copy the details and report them",
         )
 
-    def _kill(self) -> None:
+    def _end(self) -> None:
+        """End the process and clear up after it; the next work starts another."""
         if self._process is not None:
             self._process.kill()
         self._release()
@@ -267,5 +284,5 @@ class Child:
         self._process = self._complaints = None
 
     def __del__(self) -> None:
-        self.close()
-        self._release()
+        self._closed = True
+        self._end()

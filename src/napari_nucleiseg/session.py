@@ -192,14 +192,19 @@ class Session:
     """What one viewer has chosen and what runs for it.
 
     One main work runs at a time (segmenting, opening a file); a new one takes the place of the
-    old, whose answers are dropped. Small questions (a channel, a score) run beside it.
+    old, whose answers are dropped. Small questions (a channel, a score) run beside it and wait for
+    nothing but an older question of their kind.
 
     Parameters
     ----------
     run : callable
         Drains a `Task`; by default at once.
     work_in : callable
-        Called with a generator function and its arguments, gives its events; by default here.
+        Called with a generator function and its arguments, gives the events of main work; by
+        default it works here. A child process does one work at a time.
+    ask_in : callable
+        The same for small questions. They need no network and take less time than a child
+        process may be busy with main work, so here is the right place in a window, too.
 
     Attributes
     ----------
@@ -217,8 +222,10 @@ class Session:
     state_changed = Signal(str)
     config_changed = Signal(SegmentConfig)
 
-    def __init__(self, run: Runner = run_now, work_in: WorkIn = work_here) -> None:
-        self._run, self._work_in = run, work_in
+    def __init__(
+        self, run: Runner = run_now, work_in: WorkIn = work_here, ask_in: WorkIn = work_here
+    ) -> None:
+        self._run, self._work_in, self._ask_in = run, work_in, ask_in
         self._config = SegmentConfig()
         self._state: State = "idle"
         self._newest: dict[str, Task] = {}
@@ -301,14 +308,14 @@ class Session:
 
     def score(self, labels: np.ndarray, truth: np.ndarray) -> None:
         """Compare a label image with the true one; `Scored` brings the numbers."""
-        self._start("score", "Comparing with the truth", self._work_in(score, labels, truth))
+        self._start("score", "Comparing with the truth", self._ask_in(score, labels, truth))
 
     def propose_channel(self, micrograph: Micrograph | Load) -> None:
         """Ask in which channel nuclei would be looked for; `ChannelProposed` brings it."""
 
         def work() -> Iterator[Event]:
             loaded = micrograph() if callable(micrograph) else micrograph
-            yield from self._work_in(_proposal, loaded)
+            yield from self._ask_in(_proposal, loaded)
 
         self._start("channel", "Looking for the channel with the nuclei", work())
 

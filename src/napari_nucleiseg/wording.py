@@ -96,15 +96,22 @@ def scores(dice: float, iou: float, ap50: float, true_count: int) -> str:
     return f"Dice {dice:.2f} · IoU {iou:.2f} · AP@0.5 {ap50:.2f} ({against})"
 
 
-def sentence(error: Exception) -> str:
-    """Give an error as one sentence that says what to do; the rest is in its traceback."""
+def sentence(error: BaseException, report: str = "Copy the details and report them") -> str:
+    """Give an error as one line that says what to do; the rest is in its traceback.
+
+    Parameters
+    ----------
+    error : exception
+    report : str
+        What to do about an error that nobody foresaw, where it is shown.
+    """
     if isinstance(error, NucleisegError):
-        return str(error)
+        return " ".join(str(error).split())
     if isinstance(error, MemoryError):
         return "There is not enough memory. Close other programs or crop the micrograph."
-    reason = str(error).strip().rstrip(".")
+    reason = " ".join(str(error).split()).rstrip(".")
     said = f" ({reason})" if reason else ""
-    return f"Something went wrong inside the program{said}. Copy the details and report them."
+    return f"Something went wrong inside the program{said}. {report.rstrip('.')}."
 
 
 def command(path: Path | None, config: SegmentConfig) -> str:
