@@ -102,10 +102,11 @@ def measure(side: int, in_thread: bool) -> None:
         pauses.enter(f"{run}: pixels are copied, job starts")
         dock.segment_button.click()
         pauses.enter(f"{run}: at work")
-        run_until(lambda: dock.state.property("state") in ("done", "failed"))
+        run_until(lambda: dock.outcome.state.property("state") in ("done", "failed"))
         run_until(lambda: False, 1)
         pauses.enter("")
-        print(f"  {run}: {dock.state.text()} {dock.result.text()} {dock.sentence.text()}")
+        said = dock.outcome
+        print(f"  {run}: {said.state.text()} {said.result.text()} {said.sentence.text()}")
     pauses.report()
     viewer.close()
 

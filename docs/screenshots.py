@@ -54,7 +54,7 @@ def main() -> None:
     window = viewer.window._qt_window
     window.resize(1366, 768)
     viewer.window.resize(1366, 768)
-    wait(lambda: dock.state.property("state") == "done")
+    wait(lambda: dock.outcome.state.property("state") == "done")
     viewer.reset_view()
     settle()
     viewer.screenshot(str(IMAGES / "window.png"), canvas_only=False, flash=False)

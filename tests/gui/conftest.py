@@ -38,10 +38,11 @@ def dock(viewer, qtbot):
 
 @pytest.fixture
 def work(monkeypatch, viewer):
-    """Replaces the segmentation by a generator of the test; still on the job's thread."""
+    """Replaces segmentation and questions by a generator of the test; still on the job's thread."""
 
     def replace(generator):
-        bridge = bridge_of(viewer)
-        monkeypatch.setattr(bridge.session, "_work_in", lambda function, *args: generator(*args))
+        session = bridge_of(viewer).session
+        for place in ("_work_in", "_ask_in"):
+            monkeypatch.setattr(session, place, lambda function, *args: generator(*args))
 
     return replace

@@ -11,12 +11,15 @@ import pytest
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QPushButton
 
 from napari_nucleiseg import SegmentConfig
 from napari_nucleiseg.errors import NucleisegError
 from napari_nucleiseg.events import DeviceChosen, Notice, Segmented, TileDone
-from napari_nucleiseg.gui.bridge import RESULT, bridge_of
-from napari_nucleiseg.gui.segment_dock import SegmentDock, TextWindow
+from napari_nucleiseg.gui.bridge import bridge_of
+from napari_nucleiseg.gui.layers import RESULT
+from napari_nucleiseg.gui.segment_dock import SegmentDock
+from napari_nucleiseg.gui.widgets import TextWindow
 from napari_nucleiseg.samples import SAMPLES
 from napari_nucleiseg.session import ChannelProposed, Scored
 
@@ -28,7 +31,7 @@ def click(qtbot, button):
 
 
 def state(dock):
-    return dock.state.property("state")
+    return dock.outcome.state.property("state")
 
 
 def squares(micrograph, side=8):
@@ -66,7 +69,7 @@ def test_without_an_image_there_are_a_sentence_and_two_buttons(dock, viewer, qtb
     assert dock.open_button.text() == "Open image..."
     click(qtbot, dock.sample_button)
     assert dock._welcome.isHidden()
-    assert dock.image.currentText() == SAMPLES["fluorescence"].title
+    assert dock.images.image.currentText() == SAMPLES["fluorescence"].title
     assert dock.truth.currentText() == f"{SAMPLES['fluorescence'].title} · truth"
 
 
@@ -85,19 +88,19 @@ def test_a_file_that_is_no_picture_is_said_in_words(dock, qtbot, tmp_path):
     (tmp_path / "notes.tif").write_text("not a picture")
     dock._session.open(tmp_path / "notes.tif")
     qtbot.waitUntil(lambda: state(dock) == "failed", timeout=WAIT)
-    assert "notes.tif" in dock.sentence.text()
+    assert "notes.tif" in dock.outcome.sentence.text()
 
 
 def test_the_choices_follow_the_layer_list(dock, viewer, image):
-    assert [dock.image.itemText(i) for i in range(dock.image.count())] == ["plate1"]
+    assert [dock.images.image.itemText(i) for i in range(dock.images.image.count())] == ["plate1"]
     image.name = "plate2"
-    assert dock.image.currentText() == "plate2"
+    assert dock.images.image.currentText() == "plate2"
     other = viewer.add_image(np.zeros((8, 8), np.uint8), name="other")
     assert dock.layer.name == other.name
     viewer.layers.selection.active = image
-    assert dock.image.currentText() == "plate2"
+    assert dock.images.image.currentText() == "plate2"
     viewer.layers.remove("plate2")
-    assert dock.image.currentText() == "other"
+    assert dock.images.image.currentText() == "other"
     viewer.layers.clear()
     assert not dock._welcome.isHidden()
 
@@ -105,26 +108,26 @@ def test_the_choices_follow_the_layer_list(dock, viewer, image):
 def test_channels_are_offered_and_one_is_proposed(dock, viewer, work, qtbot):
     work(lambda micrograph: iter([ChannelProposed(2, "2", "It is named for a test.")]))
     viewer.add_image(np.random.default_rng(0).integers(0, 9, (3, 40, 50), np.uint16), name="c")
-    assert not dock.channel.isHidden()
-    assert dock.channel.count() == 4
-    qtbot.waitUntil(lambda: dock.why.text() == "It is named for a test.")
-    assert dock._image_settings() == {"colour": "auto", "channel": None}
-    dock.channel.setCurrentIndex(3)
-    assert dock._image_settings() == {"colour": "auto", "channel": "3"}
+    assert not dock.images.channel.isHidden()
+    assert dock.images.channel.count() == 4
+    qtbot.waitUntil(lambda: dock.images.why.text() == "It is named for a test.")
+    assert dock.images.settings == {"colour": "auto", "channel": None}
+    dock.images.channel.setCurrentIndex(3)
+    assert dock.images.settings == {"colour": "auto", "channel": "3"}
 
 
 def test_one_visible_switch_between_colour_and_channels(dock, viewer, work):
     work(lambda *a: iter(()))
     viewer.add_image(np.zeros((40, 50, 3), np.uint8), name="he")
-    assert not dock.colour.isHidden()
-    assert dock.channel.isHidden()
-    assert dock._image_settings() == {"colour": "auto", "channel": None}
-    dock.colour.setCurrentIndex(1)
-    dock.colour.activated.emit(1)
-    assert not dock.channel.isHidden()
-    assert dock.channel.itemText(1) == "1 · red"
-    dock.channel.setCurrentIndex(3)
-    assert dock._image_settings() == {"colour": "channels", "channel": "3"}
+    assert not dock.images.colour.isHidden()
+    assert dock.images.channel.isHidden()
+    assert dock.images.settings == {"colour": "auto", "channel": None}
+    dock.images.colour.setCurrentIndex(1)
+    dock.images.colour.activated.emit(1)
+    assert not dock.images.channel.isHidden()
+    assert dock.images.channel.itemText(1) == "1 · red"
+    dock.images.channel.setCurrentIndex(3)
+    assert dock.images.settings == {"colour": "channels", "channel": "3"}
 
 
 def test_of_a_stack_the_plane_shown_is_segmented(dock, viewer, work, qtbot):
@@ -139,7 +142,7 @@ def test_of_a_stack_the_plane_shown_is_segmented(dock, viewer, work, qtbot):
     viewer.add_image(stack, name="stack", scale=(0.5, 0.2, 0.2), units=("um",) * 3)
     viewer.dims.set_current_step(0, 4)
     assert dock.segment_button.text() == "Segment the plane shown"
-    assert "Plane 5" in dock.why.text()
+    assert "Plane 5" in dock.images.why.text()
     click(qtbot, dock.segment_button)
     qtbot.waitUntil(lambda: state(dock) == "done")
     assert seen[0].axes == "YX"
@@ -165,9 +168,9 @@ def test_a_run_to_the_end(dock, viewer, image, work, qtbot):
     assert result.name == "plate1 · nuclei"
     assert result.metadata[RESULT] == {"device": "cpu", "nuclei": 2}
     assert viewer.layers.index(result) == viewer.layers.index(image) + 1
-    assert dock.result.text() == "2 nuclei · median 9.0 px (1.8 µm) · 3.1 s on CPU"
+    assert dock.outcome.result.text() == "2 nuclei · median 9.0 px (1.8 µm) · 3.1 s on CPU"
     assert dock.device.text() == "CPU · a fake · for a test"
-    assert dock.notices.text() == "A sentence to be shown"
+    assert dock.outcome.notices.text() == "A sentence to be shown"
     assert dock.segment_button.isEnabled()
     assert dock._running.isHidden()
     assert threads == {threading.main_thread()}
@@ -187,15 +190,15 @@ def test_cancelled_in_the_middle(dock, viewer, image, work, qtbot):
 
     work(waits)
     click(qtbot, dock.segment_button)
-    qtbot.waitUntil(lambda: "tile 1 of 3" in dock.state.text())
+    qtbot.waitUntil(lambda: "tile 1 of 3" in dock.outcome.state.text())
     click(qtbot, dock.cancel_button)
-    assert dock.state.text() == "Stopping · after this tile"
+    assert dock.outcome.state.text() == "Stopping · after this tile"
     assert not dock.cancel_button.isEnabled()
     go_on.set()
     qtbot.waitUntil(lambda: state(dock) == "cancelled")
     assert closed == [True]
     assert results(viewer) == []
-    assert dock.state.text() == "Cancelled · after tile 1 of 3"
+    assert dock.outcome.state.text() == "Cancelled · after tile 1 of 3"
     work(finds_squares)
     click(qtbot, dock.segment_button)
     qtbot.waitUntil(lambda: state(dock) == "done")
@@ -217,18 +220,18 @@ def test_failed_in_the_middle(dock, viewer, image, work, qtbot, error, sentence)
     work(fails)
     click(qtbot, dock.segment_button)
     qtbot.waitUntil(lambda: state(dock) == "failed")
-    assert dock.sentence.text().startswith(sentence)
-    assert not dock.failure.isHidden()
-    click(qtbot, dock.copy_error_button)
+    assert dock.outcome.sentence.text().startswith(sentence)
+    assert not dock.outcome.failure.isHidden()
+    click(qtbot, dock.outcome.copy_error_button)
     assert "in fails" in QGuiApplication.clipboard().text()
-    click(qtbot, dock.traceback_button)
+    click(qtbot, dock.outcome.traceback_button)
     (window,) = dock.findChildren(TextWindow)
     assert "in fails" in window.text.toPlainText()
     window.close()
     work(finds_squares)
     click(qtbot, dock.segment_button)
     qtbot.waitUntil(lambda: state(dock) == "done")
-    assert dock.failure.isHidden()
+    assert dock.outcome.failure.isHidden()
 
 
 def test_viewer_closed_while_it_runs(make_napari_viewer_proxy, monkeypatch, qtbot):
@@ -249,7 +252,7 @@ def test_viewer_closed_while_it_runs(make_napari_viewer_proxy, monkeypatch, qtbo
     session = bridge_of(viewer).session
     monkeypatch.setattr(session, "_work_in", lambda function, *args: waits(*args))
     click(qtbot, dock.segment_button)
-    qtbot.waitUntil(lambda: "tile 1 of 3" in dock.state.text())
+    qtbot.waitUntil(lambda: "tile 1 of 3" in dock.outcome.state.text())
     # what napari says in its question before it closes on a running job
     tasks = viewer.__wrapped__.window._task_status_manager.get_status()
     assert any("Segmenting plate1" in task for task in tasks)
@@ -273,7 +276,7 @@ def test_image_deleted_while_it_runs_and_another_opened(dock, viewer, image, wor
 
     work(waits)
     click(qtbot, dock.segment_button)
-    qtbot.waitUntil(lambda: "tile 1 of 2" in dock.state.text())
+    qtbot.waitUntil(lambda: "tile 1 of 2" in dock.outcome.state.text())
     viewer.layers.clear()
     go_on.set()
     qtbot.waitUntil(lambda: state(dock) == "cancelled")
@@ -296,12 +299,12 @@ def test_image_replaced_by_one_of_another_size_while_it_runs(dock, viewer, image
 
     work(waits)
     click(qtbot, dock.segment_button)
-    qtbot.waitUntil(lambda: "tile 1 of 2" in dock.state.text())
+    qtbot.waitUntil(lambda: "tile 1 of 2" in dock.outcome.state.text())
     image.data = np.zeros((64, 90), np.uint8)
     go_on.set()
     qtbot.waitUntil(lambda: state(dock) == "done")
     assert results(viewer) == []
-    assert "replaced" in dock.notices.text()
+    assert "replaced" in dock.outcome.notices.text()
 
 
 def test_running_again_replaces_its_own_layer(dock, viewer, image, work, qtbot):
@@ -365,8 +368,8 @@ def test_truth_chosen_after_the_run_is_compared_at_once(dock, viewer, image, wor
     work(lambda labels, truth: iter([Scored(0.987, 0.95, 0.5, int(truth.max()))]))
     dock.truth.setCurrentIndex(1)
     dock.truth.activated.emit(1)
-    qtbot.waitUntil(lambda: dock.scores.text() != "")
-    assert dock.scores.text() == "Dice 0.99 · IoU 0.95 · AP@0.5 0.50 (2 true nuclei)"
+    qtbot.waitUntil(lambda: dock.outcome.scores.text() != "")
+    assert dock.outcome.scores.text() == "Dice 0.99 · IoU 0.95 · AP@0.5 0.50 (2 true nuclei)"
 
 
 def test_settings_are_remembered_and_reset(dock, viewer, image, work, qtbot, own_memory):
@@ -393,15 +396,56 @@ def test_copy_as_command(dock, viewer, qtbot):
     assert command.endswith("--min-area-px 30")
 
 
+def test_what_the_copied_command_promises(dock, viewer, image, qtbot, tmp_path):
+    click(qtbot, dock.command_button)
+    assert "put its name in the place of IMAGE" in dock.outcome.notices.text()
+    (layer,) = viewer.open(SAMPLES["stained"].micrograph, plugin="napari")
+    click(qtbot, dock.command_button)
+    assert "the command gives this label image" in dock.outcome.notices.text()
+    dock.outcome.clear()
+    layer._source = layer.source.model_copy(update={"reader_plugin": "another"})
+    click(qtbot, dock.command_button)
+    assert "may see other pixels" in dock.outcome.notices.text()
+    assert "gives this label image" not in dock.outcome.notices.text()
+
+
 def test_the_card_of_the_model_can_be_read(dock, viewer, image, qtbot):
-    click(qtbot, dock.details)
+    click(qtbot, dock.models.details)
     (window,) = dock.findChildren(TextWindow)
-    assert "architecture: nuclei_unet" in window.text.toPlainText()
+    words = window.text.toPlainText()
+    assert words.index("How well it does") < words.index("The whole card")
+    assert "architecture: nuclei_unet" in words
+    click(qtbot, next(b for b in window.findChildren(QPushButton) if b.text() == "Copy"))
+    assert QGuiApplication.clipboard().text() == words
     window.close()
 
 
+def test_the_menu_of_models_shows_the_score_and_what_it_was_measured_on(dock, viewer, image):
+    card = bridge_of(viewer).session.card()
+    score = card.card["scores"]["all"]["mean_ap"]
+    assert dock.models.model.currentText() == f"{card.title} · AP {score:.2f}"
+    assert card.card["scores"]["split"] in dock.models.model.toolTip()
+
+
+def test_models_that_cannot_be_chosen_are_told_of(viewer, tmp_path, monkeypatch):
+    monkeypatch.setenv("NUCLEISEG_MODELS", str(tmp_path))
+    (tmp_path / "mine.safetensors").write_bytes(b"")
+    (tmp_path / "mine.yaml").write_text("not: [a card")
+    dock = SegmentDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Segment nuclei")
+    assert "mine.yaml" in dock.outcome.notices.text()
+    assert not dock.outcome.notices.isHidden()
+    assert dock.models.model.count() == 1
+
+
 def test_everything_is_explained_and_reached_by_the_keyboard(dock, viewer, image):
-    for widget in (dock.image, dock.model, dock.segment_button, dock.cancel_button, dock.truth):
+    for widget in (
+        dock.images.image,
+        dock.models.model,
+        dock.segment_button,
+        dock.cancel_button,
+        dock.truth,
+    ):
         assert widget.toolTip()
         assert widget.focusPolicy() & Qt.FocusPolicy.TabFocus
     for name in ("probability", "device", "tile_px"):
@@ -421,7 +465,7 @@ def test_colours_come_from_the_theme(dock, viewer, image, theme):
     viewer.theme = theme
     from napari.utils.theme import get_theme
 
-    assert get_theme(theme).error.as_hex() in dock.failure.styleSheet()
+    assert get_theme(theme).error.as_hex() in dock.outcome.failure.styleSheet()
 
 
 @pytest.mark.slow

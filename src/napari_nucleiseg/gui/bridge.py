@@ -1,7 +1,6 @@
-"""Between napari and the core: arrays out of layers, results into layers, a session per viewer.
+"""Between napari and the core: a session for each viewer, results into layers.
 
-Everything here runs on the GUI's thread and none of it works on pixels for long: what has to be
-computed or read from a disk is handed to the job as a function.
+Everything here runs on the GUI's thread and none of it works on pixels for long.
 """
 
 from __future__ import annotations
@@ -10,211 +9,33 @@ import importlib
 import importlib.util
 import weakref
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import pint
 from napari.layers import Image, Labels, Layer
 
 from ..child import Child
-from ..errors import NucleisegError, ShapeError
 from ..events import Event, Notice, Segmented
-from ..intensity import NormaliseConfig, intensity_range
 from ..micrograph import Micrograph
-from ..session import Load, Opened, Session
+from ..session import Opened, Session
 from . import memory
 from .job import run_in_thread
+from .layers import (
+    RESULT,
+    Kind,
+    field_shape,
+    layer_of,
+    placement,
+    plane_of,
+    read_labels_layer,
+    read_layer,
+)
 
-# metadata keys: what our reader knows of an image, what a result was made with
-MICROGRAPH, RESULT = "nucleiseg_micrograph", "nucleiseg"
-
-Kind = Literal["grey", "colour", "channels", "stack"]
-
-# arrays in memory up to this size are copied at once (some 30 ms), others are read by the job
-COPY_BYTES = 128 << 20
 # results up to this size are compared pixel by pixel with what was put there (some 30 ms)
 COMPARE_BYTES = 64 << 20
-MOST_GUESSED_CHANNELS = 4
-
-
-# --- arrays out of layers -------------------------------------------------------------------
-
-
-def kind_of(layer: Image) -> Kind:
-    """Take an image layer for grey, colour, channels or a stack of planes.
-
-    What our reader or the axis labels say counts; otherwise a short first axis is channels. Three
-    components of more than 8 bits are channels, also where napari shows them as a colour.
-    """
-    if layer.rgb:
-        if layer.ndim > 2:
-            return "stack"
-        return "colour" if np.dtype(_level(layer).dtype) == np.uint8 else "channels"
-    if layer.ndim == 2:
-        return "grey"
-    if layer.ndim == 3:
-        if layer.metadata.get(MICROGRAPH, {}).get("axes") == "CYX":
-            return "channels"
-        label = layer.axis_labels[0].casefold()
-        if label in ("c", "channel", "channels"):
-            return "channels"
-        if label in ("z", "t", "time", "depth"):
-            return "stack"
-        shape = _level(layer).shape
-        if shape[0] <= MOST_GUESSED_CHANNELS and min(shape[1:]) > 4 * shape[0]:
-            return "channels"
-    return "stack"
-
-
-def is_guessed(layer: Image) -> bool:
-    """Whether the first axis of a layer could be either channels or planes."""
-    known = layer.metadata.get(MICROGRAPH, {}).get("axes")
-    return layer.ndim == 3 and not layer.rgb and known is None
-
-
-def component_count(layer: Image) -> int:
-    """Colour components of a colour layer, or the length of the first axis of a 3-D one."""
-    data = _level(layer)
-    if layer.rgb:
-        return 3
-    return int(data.shape[0]) if data.ndim == 3 else 1
-
-
-def component_names(layer: Image) -> tuple[str, ...]:
-    """Names of the channels of a layer, where our reader found them in the file."""
-    if layer.rgb and np.dtype(_level(layer).dtype) == np.uint8:
-        return ("red", "green", "blue")
-    names = tuple(layer.metadata.get(MICROGRAPH, {}).get("channel_names", ()))
-    return names if len(names) == component_count(layer) else ()
-
-
-def path_of(layer: Layer) -> Path | None:
-    """File a layer was read from."""
-    path = layer.metadata.get(MICROGRAPH, {}).get("path") or layer.source.path
-    return Path(path) if path else None
-
-
-def field_shape(layer: Layer) -> tuple[int, int]:
-    """Height and width of a layer in pixels."""
-    shape = _level(layer).shape
-    last = -1 if getattr(layer, "rgb", False) else None
-    height, width = shape[:last][-2:]
-    return int(height), int(width)
-
-
-def plane_of(layer: Layer, point: tuple[int, ...]) -> tuple[int, ...]:
-    """Indices of the plane shown, one for each axis before the last two.
-
-    Parameters
-    ----------
-    layer : Layer
-    point : tuple of int
-        Position of the viewer's sliders (``dims.current_step``), in steps; it may have more axes
-        than the layer.
-    """
-    before = layer.ndim - 2
-    shape = _level(layer).shape[:before]
-    steps = point[: len(point) - 2][-before:] if before else ()
-    steps = (0,) * (before - len(steps)) + tuple(steps)
-    return tuple(int(np.clip(s, 0, n - 1)) for s, n in zip(steps, shape, strict=True))
-
-
-def read_layer(layer: Image, kind: Kind, plane: tuple[int, ...] = ()) -> Micrograph | Load:
-    """Give the micrograph of an image layer, or for the job a function that gives it.
-
-    Parameters
-    ----------
-    layer : Image
-        Of a multiscale layer the finest level counts.
-    kind : Kind
-        What to take it for; see `kind_of`.
-    plane : tuple of int
-        Of a stack: the plane; see `plane_of`.
-
-    Raises
-    ------
-    NucleisegError
-        If the pixels are nothing that can be segmented.
-    """
-    data = _level(layer)
-    dtype = np.dtype(data.dtype)
-    if dtype.kind not in "biuf":
-        raise NucleisegError(
-            "Only whole and decimal numbers can be segmented",
-            f"{layer.name} holds {'complex numbers' if dtype.kind == 'c' else dtype.name}",
-            "Convert the image first",
-        )
-    if 0 in data.shape:
-        raise ShapeError("The image has no pixels", layer.name)
-    if kind == "stack":
-        data = data[plane]
-    if layer.rgb:
-        axes = "YXS" if dtype == np.uint8 else "CYX"
-    else:
-        axes = "CYX" if kind == "channels" else "YX"
-    names = component_names(layer) if axes == "CYX" else ()
-    size, name, path = pixel_size_um(layer), layer.name, path_of(layer)
-    is_rgb = layer.rgb
-    known = layer.metadata.get(MICROGRAPH, {})
-    notices = tuple(known.get("notices", ()))
-
-    def load() -> Micrograph:
-        # three components are left of red, green, blue and opacity
-        pixels = np.array(data[..., :3] if is_rgb else data)
-        if is_rgb and axes == "CYX":
-            pixels = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
-        if pixels.dtype.kind == "b":
-            pixels = pixels.astype(np.uint8)
-        return Micrograph(pixels, axes, size, names, name, path, notices)
-
-    return load() if _is_in_memory(data) else load
-
-
-def read_labels_layer(layer: Labels, point: tuple[int, ...]) -> np.ndarray:
-    """Give a copy of a labels layer's plane that is shown, (H, W)."""
-    return np.array(_level(layer)[plane_of(layer, point)])
-
-
-def pixel_size_um(layer: Layer) -> tuple[float, float] | None:
-    """Height and width of a pixel in µm; None where the layer's units are pixels."""
-    known = layer.metadata.get(MICROGRAPH, {}).get("pixel_size_um")
-    if known is not None:
-        return float(known[0]), float(known[1])
-    return size_in_um(layer.scale, layer.units)
-
-
-def size_in_um(scale: Sequence[float], units: Sequence[Any]) -> tuple[float, float] | None:
-    """Height and width of a pixel in µm from a layer's scale and units, None if in pixels."""
-    if len(scale) < 2 or len(units) < 2:
-        return None
-    sizes = []
-    for number, name in zip(scale[-2:], units[-2:], strict=True):
-        unit = pint.get_application_registry().Unit(str(name))
-        if not unit.is_compatible_with("micrometer"):
-            return None
-        sizes.append(float((number * unit).to("micrometer").magnitude))
-    return sizes[0], sizes[1]
-
-
-def placement(layer: Layer) -> dict[str, Any]:
-    """Where a layer lies, for a 2-D layer on top: scale, translate, rotate, shear, affine, units.
-
-    Only the last two axes count: an image's channel axis has a scale of its own.
-    """
-    shear = np.asarray(layer.shear)
-    return {
-        "scale": layer.scale[-2:],
-        "translate": layer.translate[-2:],
-        "rotate": layer.rotate[-2:, -2:],
-        "shear": shear[-2:, -2:] if shear.ndim == 2 else shear[-1:],
-        "affine": layer.affine.set_slice([layer.ndim - 2, layer.ndim - 1]),
-        "units": layer.units[-2:],
-        "axis_labels": layer.axis_labels[-2:],
-    }
 
 
 def _move(layer: Layer, where: dict[str, Any]) -> None:
@@ -227,22 +48,6 @@ def _move(layer: Layer, where: dict[str, Any]) -> None:
             same = np.array_equal(np.asarray(now), np.asarray(value))
         if not same:
             setattr(layer, name, value)
-
-
-def _level(layer: Layer) -> Any:
-    return layer.data[0] if layer.multiscale else layer.data
-
-
-def _is_in_memory(data: Any) -> bool:
-    """Whether a copy takes no time to speak of: no file behind it, and not huge."""
-    array = data
-    while isinstance(array, np.ndarray):
-        if isinstance(array, np.memmap):
-            return False
-        if array.base is None:
-            return data.nbytes <= COPY_BYTES
-        array = array.base
-    return isinstance(data, np.ndarray) and isinstance(array, bytes | bytearray)
 
 
 def fingerprint(data: np.ndarray) -> int:
@@ -406,43 +211,12 @@ class Bridge:
         return name
 
 
-def layer_of(micrograph: Micrograph) -> tuple[np.ndarray, dict[str, Any], str]:
-    """Give a micrograph as napari's layer data: pixels, settings of the layer, ``"image"``."""
-    size, labels = micrograph.pixel_size_um, ["y", "x"]
-    scale, units = ([1.0, 1.0], ["pixel"] * 2) if size is None else (list(size), ["um"] * 2)
-    if micrograph.axes == "CYX":
-        labels, scale, units = ["c", *labels], [1.0, *scale], ["pixel", *units]
-    known = {
-        "axes": micrograph.axes,
-        "channel_names": micrograph.channel_names,
-        "pixel_size_um": size,
-        "path": None if micrograph.path is None else str(micrograph.path),
-        "notices": micrograph.notices,
-    }
-    settings = {
-        "name": micrograph.name,
-        "rgb": micrograph.is_colour,
-        "scale": scale,
-        "units": units,
-        "axis_labels": labels,
-        "metadata": {MICROGRAPH: known},
-    }
-    pixels = micrograph.pixels
-    if pixels.dtype.kind == "b":
-        pixels = pixels.astype(np.uint8)
-    if micrograph.axes == "YX":
-        # shown as the network sees it: dim nuclei visible, an empty field dark
-        low, high = intensity_range(pixels, NormaliseConfig())
-        if high > low:
-            settings["contrast_limits"] = [low, high]
-    return pixels, settings, "image"
-
-
 def _run(child: Child, function: Callable[..., Iterator[Event]], *args: Any) -> Iterator[Event]:
     """Run work in the child, and meanwhile get ready for what comes of it.
 
     napari imports pandas for the first labels layer, a quarter of a second in which the window
-    would stand still; imported by the job's thread, it comes in small steps.
+    would stand still; imported by the job's thread, it comes in small steps. A napari that needs
+    no pandas, or brings none, is as good.
     """
     if importlib.util.find_spec("pandas") is not None:
         importlib.import_module("pandas")

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import ShapeError
 from ..io import read_micrograph, write_labels
 from ..samples import SAMPLES, read_sample
-from .bridge import layer_of, size_in_um
+from .layers import layer_of, size_in_um
 
 LayerData = tuple[Any, dict[str, Any], str]
 
