@@ -217,8 +217,9 @@ def segment(
 
     For each micrograph NAME.xyz two files are written: [bold]NAME_labels.tif[/bold], the label
     image, and [bold]NAME_labels.json[/bold], the record of how it was made (settings, model,
-    versions), which is what it takes to make it again. Earlier results of the same name are
-    replaced, each as a whole.
+    versions), which is what it takes to make it again. Earlier results of the same micrograph are
+    replaced, each as a whole; where there are some of another micrograph, those stay, and the new
+    ones get a longer name.
 
     Of a folder, files are taken that look like images; hidden files and results of earlier runs
     are not. A file that cannot be read is named and the others are done. If two micrographs would
