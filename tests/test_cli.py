@@ -639,6 +639,24 @@ def test_the_core_needs_neither_qt_nor_napari():
     assert done.stdout == "fine\n", done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="closes streams as a POSIX shell does")
+class TestClosedStreams:
+    def test_standard_error(self, cells, tmp_path):
+        code = "import os, sys; os.close(2); sys.stderr = None"
+        words = ("segment", cells / "cells.png", "--out", tmp_path / "out", "--json")
+        out, _ = finish(start(*words, code=code))
+        assert json.loads(out)["nuclei"] > 0
+        assert read_labels(tmp_path / "out" / "cells_labels.tif").image.any()
+
+    def test_standard_output(self):
+        code = "import os, sys; os.close(1); sys.stdout = None"
+        truth = SAMPLES["stained"].labels
+        out, err = finish(start("evaluate", truth, truth, code=code))
+        assert out == ""
+        assert "Error" not in err
+
+
 def test_a_reader_that_goes_away_is_no_error(cells, tmp_path):
     process = start("models", "list")
     process.stdout.close()

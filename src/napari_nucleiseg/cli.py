@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
 import signal
 import sys
 import traceback as tracebacks
@@ -82,6 +83,11 @@ show_traceback = ContextVar("show_traceback", default=False)
 
 def main() -> None:
     """Run the command line."""
+    for name in ("stdout", "stderr"):
+        # Closed by whoever started the program: its texts are for nobody, and must go neither to
+        # the other stream nor to a file that got the free number.
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # a file name that the terminal cannot show must not end the program
         if hasattr(stream, "reconfigure"):
