@@ -286,6 +286,8 @@ class TestSegment:
             manifest = json.loads((out / "two_labels.json").read_text())
             assert manifest["input"]["channel"] == ["DAPI"]
             assert manifest["nuclei"] > 10
+        first, second = (read_labels(tmp_path / n / "two_labels.tif").image for n in "01")
+        assert np.array_equal(first, second)
         result = run("segment", path, "--out", tmp_path / "3", "--channel", "mCherry", code=1)
         assert re.search("two has no channel mCherry.*GFP.*DAPI", result.stderr)
 
@@ -465,9 +467,10 @@ def test_the_demo_works_without_a_home_or_a_network(tmp_path):
     code = (
         "import socket\n"
         "def refuse(*args, **options): raise OSError('no network')\n"
-        "socket.socket.connect = socket.create_connection = refuse"
+        "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse"
     )
-    env = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    folders = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
+    env = {name: str(tmp_path / name) for name in folders}
     text, _ = finish(start("demo", "--out", tmp_path / "out", code=code, env=env))
     labels = read_labels(tmp_path / "out" / "fluorescence_labels.tif").image
     assert f"{labels.max()} nuclei" in text
