@@ -450,6 +450,15 @@ class TestModels:
     def test_list(self):
         assert re.search(r"^nuclei +\S.*nuclei_unet", run("models", "list").stdout, re.MULTILINE)
 
+    def test_what_cannot_be_chosen_is_said(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("NUCLEISEG_MODELS", str(tmp_path))
+        (tmp_path / "mine.safetensors").write_bytes(b"no weights")
+        (tmp_path / "mine.yaml").write_text("architecture: none\n")
+        result = run("models", "list")
+        assert result.stdout.startswith("nuclei ")
+        assert "mine" not in result.stdout
+        assert "mine.yaml" in result.stderr
+
     def test_show(self):
         text = run("models", "show", "nuclei").stdout
         assert store.find_model("nuclei").sha256 in text
