@@ -115,7 +115,7 @@ def test_a_file_given_twice_is_done_once(tmp_path, monkeypatch):
         (["a.png", "x/a.png"], ["a", "x/a"]),
         (["x/a.png", "x/a.tif", "y/a.png"], ["x/a.png", "x/a.tif", "y/a.png"]),
         (["x/a.ome.tif", "y/a.tif"], ["a.ome.tif", "a.tif"]),
-        (["a.png", "a.tif", "a.png.png"], ["a.png", "a.tif", "a.png~2"]),
+        (["a.png", "a.tif", "a.png.png"], ["a.png", "a.tif", "a.png.png"]),
         (["caf\u00e9.png", "cafe\u0301.tif"], ["caf\u00e9.png", "cafe\u0301.tif"]),
     ],
 )
@@ -205,6 +205,21 @@ class TestEarlierRuns:
         later = self.segment(out, *put(tmp_path, "B/x.png", "C/x.png"))
         third = self.segment(out, *put(tmp_path, "A/B/x.png"))
         assert len({"x", *(item.name for item in (*later, *third))}) == 4
+
+    @given(runs=st.lists(FILES, max_size=4))
+    def test_whatever_the_runs_each_file_keeps_a_name_of_its_own(self, runs):
+        whose: dict[str, str] = {}
+
+        def run_all() -> None:
+            for files in runs:
+                paths = [Path("/data", folder, stem + suffix) for folder, stem, suffix in files]
+                for item in _name([(path, Path()) for path in paths], whose.get):
+                    assert whose.setdefault(item.name, str(item.path)) == str(item.path)
+
+        run_all()
+        once = dict(whose)
+        run_all()
+        assert whose == once
 
     @pytest.mark.parametrize(
         "record", ["", "[]", "{}", '{"program": "other", "input": {"path": "/a.png"}}']
