@@ -135,17 +135,12 @@ def in_words(command: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
-def say_error(error: BaseException, where: str = "") -> str:
+def say_error(error: Exception, where: str = "") -> str:
     """Print an error in one sentence that names the file, and give the sentence."""
-    if isinstance(error, NucleisegError):
-        sentence = " ".join(str(error).split())
-    elif isinstance(error, MemoryError):
-        sentence = "There is not enough memory. Close other programs, or crop the micrograph."
-    else:
-        detail = " ".join(str(error).split()).rstrip(".")
-        sentence = f"Unexpected {type(error).__name__}{': ' + detail if detail else ''}."
-        if not show_traceback.get():
-            sentence += " Run with --traceback to see where."
+    sentence = " ".join(wording.sentence(error).split())
+    foreseen = isinstance(error, (NucleisegError, MemoryError))
+    if not (foreseen or show_traceback.get()):
+        sentence += " Run with --traceback to see them."
     if where not in sentence:
         sentence = f"{where}: {sentence}"
     if show_traceback.get():
