@@ -9,8 +9,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_nucleiseg.channels import propose_channel
 from napari_nucleiseg.errors import FileError, NucleisegError, ShapeError
-from napari_nucleiseg.io import propose_channel, read_labels, read_micrograph
+from napari_nucleiseg.io import read_labels, read_micrograph
 
 
 @pytest.fixture

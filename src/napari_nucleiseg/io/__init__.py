@@ -21,7 +21,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ..channels import propose_channel
 from ..errors import FileError, ShapeError
 from ..micrograph import Micrograph
 from ..registry import Registry
@@ -33,7 +32,6 @@ __all__ = [
     "SUFFIXES",
     "Labels",
     "name_of",
-    "propose_channel",
     "read_labels",
     "read_micrograph",
     "write_labels",
