@@ -158,7 +158,7 @@ def test_case_7_tiles_leave_no_trace(name, rows, columns):
     config = SegmentConfig(tile_px=512)
     tiled = segment_now(picture, config)
     whole = segment_now(picture, config.model_copy(update={"tile_px": 2048}))
-    assert abs(tiled.count - whole.count) <= max(2, 0.01 * whole.count)
+    assert abs(tiled.count - whole.count) <= max(2, 0.005 * whole.count)
 
     down, across = (tile_lines(length, config) for length in picture.shape)
     assert len(down) >= 6
@@ -166,7 +166,7 @@ def test_case_7_tiles_leave_no_trace(name, rows, columns):
     found = overlaps(whole.labels, tiled.labels)
     values = np.array([found[int(number)] for number in on_a_line if number])
     assert len(values) > 50
-    assert (values > 0.95).mean() >= 0.97
+    assert (values > 0.95).mean() >= 0.98
 
     def edges(labels: np.ndarray) -> int:
         return len([*straight_edges(labels, across), *straight_edges(labels.T, down)])
@@ -185,23 +185,35 @@ def test_straight_edges_are_counted():
 
 
 def dimmed(factor: float, first: int) -> tuple[Micrograph, np.ndarray]:
-    """The fluorescence sample with every other nucleus dimmed, and the label image of those."""
+    """Nuclei of the fluorescence sample, every other one dimmed, and the label image of those.
+
+    They are made equally bright before, and there is noise of a hundredth of their brightness, as a
+    16-bit camera has it: so the factor is what the dim ones are to the bright ones.
+    """
     micrograph, truth = read_sample("fluorescence")
     pixels = micrograph.pixels.astype(np.float32)
     level = np.median(pixels[truth == 0])
-    dim = np.isin(truth, np.unique(truth[truth > 0])[first::2])
-    pixels[dim] = level + factor * (pixels[dim] - level)
-    return replace(micrograph, pixels=pixels), np.where(dim, truth, 0)
+    pixels -= level
+    for number in range(1, int(truth.max()) + 1):
+        inside = truth == number
+        bright = 4000 / np.median(pixels[inside])
+        pixels[inside] *= bright * (factor if number % 2 == first else 1)
+    pixels[truth == 0] *= 100
+    noise = np.random.default_rng(0).normal(1000, 40, pixels.shape)
+    stored = (pixels + noise).clip(0).astype(np.uint16)
+    return replace(micrograph, pixels=stored), np.where(truth % 2 == first, truth, 0)
 
 
 @pytest.mark.parametrize(
     "factor",
     [
+        1,
         0.3,
+        0.15,
         pytest.param(
-            0.15,
+            0.1,
             marks=pytest.mark.xfail(
-                reason="at 2.5 of 255 grey levels above the field the bundled model misses most"
+                strict=True, reason="at a tenth the bundled model finds a third of them"
             ),
         ),
     ],
@@ -212,4 +224,62 @@ def test_case_6_most_dim_nuclei_beside_bright_ones_are_found(factor):
         micrograph, dim = dimmed(factor, first)
         values += overlaps(dim, segment_now(micrograph).labels).values()
     assert len(values) == 22
-    assert np.mean(np.array(values) > 0.6) > 0.6
+    assert np.mean(np.array(values) > 0.7) > 0.6
+
+
+class TestCase2:
+    """Three 16-bit samples are channels, 8-bit ones a colour picture; one flag overrides."""
+
+    def test_16_bits_tagged_as_colours(self, tmp_path, fluorescence):
+        grey, _ = fluorescence
+        path = tmp_path / "three.tif"
+        pixels = np.moveaxis(four_channels(grey.pixels)[:3], 0, -1)
+        tifffile.imwrite(path, pixels, photometric="rgb")
+        said = run(path, "--out", tmp_path)
+        assert "were taken as channels" in said
+        assert "channel 3" in said
+        proposed = read_labels(tmp_path / "three_labels.tif").image
+        run(path, "--out", tmp_path, "--channel", "3")
+        chosen = read_labels(tmp_path / "three_labels.tif").image
+        third = replace(grey, pixels=pixels[..., 2])
+        assert np.array_equal(proposed, chosen)
+        assert np.array_equal(chosen, segment_now(third).labels)
+        assert "channel" not in run(path, "--out", tmp_path, "--colour", "colour")
+
+    def test_8_bit_colour(self, tmp_path, stained):
+        micrograph, _ = stained
+        path = tmp_path / "he.tif"
+        tifffile.imwrite(path, micrograph.pixels, photometric="rgb")
+        assert "channel" not in run(path, "--out", tmp_path)
+        labels = read_labels(tmp_path / "he_labels.tif").image
+        assert np.array_equal(labels, segment_now(micrograph).labels)
+        said = run(path, "--out", tmp_path, "--colour", "channels", "--channel", "red")
+        red = read_labels(tmp_path / "he_labels.tif").image
+        assert "Error" not in said
+        assert np.array_equal(red, segment_now(micrograph.channel("red")).labels)
+
+
+@pytest.mark.slow
+def test_case_5_a_mixed_folder_trains_and_names_what_is_left_out(tmp_path):
+    for sample in SAMPLES.values():
+        for kind, source in (("images", sample.micrograph), ("masks", sample.labels)):
+            path = tmp_path / "data" / kind / sample.micrograph.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(source.read_bytes())
+    images, masks = tmp_path / "data" / "images", tmp_path / "data" / "masks"
+    (images / "notes.txt").write_text("no image")
+    (images / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    (masks / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    (images / "alone.png").write_bytes(SAMPLES["stained"].micrograph.read_bytes())
+    (images / "broken.png").write_bytes(SAMPLES["stained"].micrograph.read_bytes()[:900])
+    (masks / "broken.png").write_bytes(SAMPLES["stained"].labels.read_bytes())
+    small = ["--patch-px", "64", "--batch-size", "2", "--steps-per-epoch", "2", "--held-out", "0"]
+    words = ["train", "--data", tmp_path / "data", "--out", tmp_path / "run", "--epochs", "1"]
+    result = CliRunner().invoke(cli.app, [*map(str, words), *small], env={"COLUMNS": "200"})
+    assert result.exit_code == 1, (result.output, result.exception)
+    assert "Traceback" not in result.output
+    assert (tmp_path / "run" / "run.safetensors").is_file()
+    lines = result.stderr.splitlines()
+    for name in ("alone", "broken.png"):
+        assert sum(name in line for line in lines) == 1, lines
+    assert not any(name in result.stderr for name in ("notes.txt", "Thumbs.db", ".DS_Store"))
