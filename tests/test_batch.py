@@ -23,7 +23,7 @@ from napari_nucleiseg.batch import (
 )
 from napari_nucleiseg.config import SegmentConfig
 from napari_nucleiseg.errors import FileError
-from napari_nucleiseg.events import Segmented, TileDone
+from napari_nucleiseg.events import Notice, Segmented, TileDone
 from napari_nucleiseg.io import read_labels
 from napari_nucleiseg.samples import SAMPLES
 
@@ -115,7 +115,7 @@ def test_a_file_given_twice_is_done_once(tmp_path, monkeypatch):
         (["a.png", "x/a.png"], ["a", "x/a"]),
         (["x/a.png", "x/a.tif", "y/a.png"], ["x/a.png", "x/a.tif", "y/a.png"]),
         (["x/a.ome.tif", "y/a.tif"], ["a.ome.tif", "a.tif"]),
-        (["a.png", "a.tif", "a.png.png"], ["a.png", "a.tif", "a.png~2"]),
+        (["a.png", "a.tif", "a.png.png"], ["a.png", "a.tif", "a.png.png"]),
         (["caf\u00e9.png", "cafe\u0301.tif"], ["caf\u00e9.png", "cafe\u0301.tif"]),
     ],
 )
@@ -151,6 +151,99 @@ def test_too_long_a_name_is_shortened_and_stays_unique(tmp_path):
     for item in found.items:
         assert len(item.result(tmp_path, "_overlay.png").name) < 255
     assert len({item.name for item in found.items}) == 2
+
+
+class TestEarlierRuns:
+    """Results of another micrograph, from an earlier run, are kept."""
+
+    @staticmethod
+    def segment(out: Path, *files: str) -> list[Item]:
+        """A run without a network: only the records, which tell whose the results are."""
+        items = find_items(files, out=out).items
+        for item in items:
+            record = {"program": "napari-nucleiseg", "input": {"path": str(item.path)}}
+            path = item.result(out, "_labels.json")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(record))
+        return items
+
+    @pytest.mark.parametrize(
+        ("first", "second", "name"),
+        [
+            ("A/x.png", "B/x.png", "B/x"),
+            ("A/x.png", "A/x.tif", "x.tif"),
+            ("A/x.png", "B/x.tif", "x.tif"),
+        ],
+    )
+    def test_new_ones_get_a_longer_name_and_a_notice(self, tmp_path, first, second, name):
+        out = tmp_path / "r"
+        [a], [b] = (self.segment(out, *put(tmp_path, file)) for file in (first, second))
+        assert (a.name, a.notice) == ("x", "")
+        assert Path(b.name) == Path(name)
+        assert str(a.path) in b.notice
+        assert b.name in b.notice
+
+    def test_the_same_file_again_has_the_same_names(self, tmp_path):
+        out, files = tmp_path / "r", put(tmp_path, "A/x.png", "B/x.png", "C/x.png")
+        names = [[self.segment(out, file)[0].name for file in files] for _ in range(2)]
+        assert names[0] == names[1]
+        assert len(set(names[0])) == 3
+
+    def test_by_a_link_it_is_the_same_file(self, tmp_path):
+        [file] = put(tmp_path, "A/x.png")
+        try:
+            (tmp_path / "B").symlink_to(tmp_path / "A", target_is_directory=True)
+        except OSError:
+            pytest.skip("no links on this disk")
+        self.segment(tmp_path / "r", file)
+        [again] = self.segment(tmp_path / "r", str(tmp_path / "B" / "x.png"))
+        assert (again.name, again.notice) == ("x", "")
+
+    def test_names_within_a_run_keep_clear_of_those_of_earlier_ones(self, tmp_path):
+        out = tmp_path / "r"
+        self.segment(out, *put(tmp_path, "A/x.png"))
+        later = self.segment(out, *put(tmp_path, "B/x.png", "C/x.png"))
+        third = self.segment(out, *put(tmp_path, "A/B/x.png"))
+        assert len({"x", *(item.name for item in (*later, *third))}) == 4
+
+    @given(runs=st.lists(FILES, max_size=4))
+    def test_whatever_the_runs_each_file_keeps_a_name_of_its_own(self, runs):
+        whose: dict[str, str] = {}
+
+        def run_all() -> None:
+            for files in runs:
+                paths = [Path("/data", folder, stem + suffix) for folder, stem, suffix in files]
+                for item in _name([(path, Path()) for path in paths], whose.get):
+                    assert whose.setdefault(item.name, str(item.path)) == str(item.path)
+
+        run_all()
+        once = dict(whose)
+        run_all()
+        assert whose == once
+
+    @pytest.mark.parametrize(
+        "record", ["", "[]", "{}", '{"program": "other", "input": {"path": "/a.png"}}']
+    )
+    def test_a_record_of_another_program_has_no_say_in_names(self, tmp_path, record):
+        out = tmp_path / "r"
+        out.mkdir()
+        (out / "x_labels.json").write_text(record)
+        [item] = find_items(put(tmp_path, "x.png"), out=out).items
+        assert (item.name, item.notice) == ("x", "")
+        with pytest.raises(FileError, match="A file from elsewhere would be overwritten"):
+            list(segment_file(item, out, SegmentConfig()))
+        assert (out / "x_labels.json").read_text() == record
+
+    def test_the_notice_comes_first_and_the_results_lie_apart(self, tmp_path):
+        out = tmp_path / "r"
+        for file in put(tmp_path, "A/x.png", "B/x.png"):
+            [item] = find_items([file], out=out).items
+            first, *_, done = segment_file(item, out, SegmentConfig())
+            assert json.loads(done.manifest.read_text())["input"]["path"] == file
+        assert isinstance(first, Notice)
+        assert "Its results are called" in first.text
+        assert (out / "x_labels.tif").is_file()
+        assert (out / "B" / "x_labels.tif").is_file()
 
 
 class TestSegmentFile:

@@ -14,6 +14,14 @@ EXAMPLES = [
 ]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_pages_are_written_and_without_gaps(page):
+    text = page.read_text("utf-8")
+    assert re.search(r"^# \S", text, re.M), "a title"
+    assert len(text.split()) > 20
+    assert "@@" not in text
+
+
 @pytest.mark.parametrize("code", EXAMPLES)
 def test_python_examples_run(code, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

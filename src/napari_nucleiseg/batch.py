@@ -243,35 +243,39 @@ def _name(
                 break
         for i, name in zip(group, longer, strict=True):
             names[i] = name
-    taken: set[str] = set()
+    taken: dict[str, str] = {}
+
+    def other(name: str, own: str) -> str | None:
+        """The other input, of this run or an earlier one, that has the name."""
+        if _key(name) in taken:
+            return taken[_key(name)]
+        present = owner(name)
+        return None if present is None or _same(present, own) else present
+
     items = []
     for name, file in zip(names, files, strict=True):
         own = os.path.abspath(file[0])
-        first = owner(name)
-        earlier = None if first is None or _same(first, own) else first
-        for candidate in _longer_and_longer(name, file, earlier):
-            present = owner(candidate)
-            if _key(candidate) not in taken and (present is None or _same(present, own)):
+        first = other(name, own)
+        for candidate in _longer_and_longer(name, file, first):
+            if other(candidate, own) is None:
                 break
-        taken.add(_key(candidate))
         notice = ""
-        if earlier is not None:
-            whose = earlier or "another micrograph"
+        if first is not None and _key(name) not in taken:
+            whose = first or "another micrograph"
             notice = f"Its results are called {candidate}, since {name} are those of {whose}."
+        taken[_key(candidate)] = own
         items.append(Item(file[0], candidate, notice))
     return items
 
 
-def _longer_and_longer(
-    name: str, file: tuple[Path, PurePath], earlier: str | None
-) -> Iterator[str]:
+def _longer_and_longer(name: str, file: tuple[Path, PurePath], first: str | None) -> Iterator[str]:
     """A name, and what to take instead where it is not free, without end.
 
-    What is taken instead depends on the file and on the one that has the name already.
+    What is taken instead depends on the file and on the ``first`` one, which has the name already.
     """
     yield name
-    if earlier:
-        pair = [file, (Path(earlier), PurePath())]
+    if first:
+        pair = [file, (Path(first), PurePath())]
         folders = [os.path.dirname(os.path.abspath(path)) for path, _ in pair]
         for choose in (_with_suffix, _with_folders, _with_both):
             longer = choose(pair, folders)

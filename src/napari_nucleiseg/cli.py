@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
 import signal
 import sys
 import traceback as tracebacks
@@ -82,6 +83,11 @@ show_traceback = ContextVar("show_traceback", default=False)
 
 def main() -> None:
     """Run the command line."""
+    for name in ("stdout", "stderr"):
+        # Closed by whoever started the program: its texts are for nobody, and must go neither to
+        # the other stream nor to a file that got the free number.
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # a file name that the terminal cannot show must not end the program
         if hasattr(stream, "reconfigure"):
@@ -129,17 +135,12 @@ def in_words(command: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
-def say_error(error: BaseException, where: str = "") -> str:
+def say_error(error: Exception, where: str = "") -> str:
     """Print an error in one sentence that names the file, and give the sentence."""
-    if isinstance(error, NucleisegError):
-        sentence = " ".join(str(error).split())
-    elif isinstance(error, MemoryError):
-        sentence = "There is not enough memory. Close other programs, or crop the micrograph."
-    else:
-        detail = " ".join(str(error).split()).rstrip(".")
-        sentence = f"Unexpected {type(error).__name__}{': ' + detail if detail else ''}."
-        if not show_traceback.get():
-            sentence += " Run with --traceback to see where."
+    sentence = " ".join(wording.sentence(error).split())
+    foreseen = isinstance(error, (NucleisegError, MemoryError))
+    if not (foreseen or show_traceback.get()):
+        sentence += " Run with --traceback to see them."
     if where not in sentence:
         sentence = f"{where}: {sentence}"
     if show_traceback.get():
@@ -217,8 +218,9 @@ def segment(
 
     For each micrograph NAME.xyz two files are written: [bold]NAME_labels.tif[/bold], the label
     image, and [bold]NAME_labels.json[/bold], the record of how it was made (settings, model,
-    versions), which is what it takes to make it again. Earlier results of the same name are
-    replaced, each as a whole.
+    versions), which is what it takes to make it again. Earlier results of the same micrograph are
+    replaced, each as a whole; where there are some of another micrograph, those stay, and the new
+    ones get a longer name.
 
     Of a folder, files are taken that look like images; hidden files and results of earlier runs
     are not. A file that cannot be read is named and the others are done. If two micrographs would

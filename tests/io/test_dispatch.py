@@ -1,4 +1,9 @@
-"""Reading by content, odd names, damage of any kind, and the real files beside the repository."""
+"""Reading by content, odd names, damage of any kind, and real files where they are at hand.
+
+The real files are looked for in the folder that the environment variable NUCLEISEG_TEST_FILES
+names. What each of them shows is also tested with inputs that the tests make, here and in the
+files of the formats.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +23,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from napari_nucleiseg.channels import propose_channel
 from napari_nucleiseg.errors import FileError, NucleisegError, ShapeError
-from napari_nucleiseg.io import FORMATS, SUFFIXES, propose_channel, read_labels, read_micrograph
+from napari_nucleiseg.io import FORMATS, SUFFIXES, read_labels, read_micrograph
 from napari_nucleiseg.micrograph import Micrograph
 
-REAL = Path(__file__).parents[2].parent / "shared/data/formats"
+REAL = Path(os.environ.get("NUCLEISEG_TEST_FILES") or os.devnull)
 
 ODD_NAMES = [
     "two words.png",
@@ -274,7 +280,7 @@ EXPECTED: dict[str, tuple[str, tuple[int, ...], float | None] | str] = {
 }
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real files are not beside the repository")
+@pytest.mark.skipif(not REAL.is_dir(), reason="NUCLEISEG_TEST_FILES names no folder of real files")
 class TestRealFiles:
     @pytest.mark.parametrize("name", EXPECTED)
     def test_each_is_read_or_refused_in_one_line(self, name):

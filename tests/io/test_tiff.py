@@ -9,8 +9,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_nucleiseg.channels import propose_channel
 from napari_nucleiseg.errors import FileError, NucleisegError, ShapeError
-from napari_nucleiseg.io import propose_channel, read_labels, read_micrograph
+from napari_nucleiseg.io import read_labels, read_micrograph
 
 
 @pytest.fixture
@@ -167,7 +168,8 @@ def test_16_bit_rgb_is_channels_and_can_be_overridden(path, fluorescence):
     assert propose_channel(read)[0] == 2
     np.testing.assert_array_equal(read.channel(3).pixels, grey)
     assert "taken as channels" in read.notices[0]
-    assert read_micrograph(path, colour="colour").axes == "YXS"
+    as_colour = read_micrograph(path, colour="colour")
+    assert (as_colour.axes, as_colour.notices) == ("YXS", ())
 
 
 def test_8_bit_rgb_is_colour_and_can_be_overridden(path, stained):

@@ -21,18 +21,17 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ..channels import propose_channel
 from ..errors import FileError, ShapeError
 from ..micrograph import Micrograph
 from ..registry import Registry
 from ._label_numbers import to_labels, whole_numbers
+from ._planes import TakenAsChannels
 
 __all__ = [
     "FORMATS",
     "SUFFIXES",
     "Labels",
     "name_of",
-    "propose_channel",
     "read_labels",
     "read_micrograph",
     "write_labels",
@@ -178,7 +177,7 @@ def _as_wished(micrograph: Micrograph, colour: Colour) -> Micrograph:
             pixels=np.ascontiguousarray(np.moveaxis(pixels, 0, -1)),
             axes="YXS",
             channel_names=(),
-            notices=tuple(n for n in micrograph.notices if "taken as channels" not in n),
+            notices=tuple(n for n in micrograph.notices if not isinstance(n, TakenAsChannels)),
         )
     if micrograph.is_colour and colour == "auto" and (pixels == pixels[..., :1]).all():
         return replace(

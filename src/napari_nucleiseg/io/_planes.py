@@ -8,7 +8,13 @@ MOST_CHANNELS = 6
 """More unnamed planes than this are a stack, not channels."""
 
 
-def channels_first(pixels: np.ndarray) -> tuple[np.ndarray, str]:
+class TakenAsChannels(str):
+    """A notice that components were taken as channels; void where they are said to be colours."""
+
+    __slots__ = ()
+
+
+def channels_first(pixels: np.ndarray) -> tuple[np.ndarray, TakenAsChannels]:
     """Take the shorter of the first and the last axis as channels.
 
     Parameters
@@ -18,12 +24,12 @@ def channels_first(pixels: np.ndarray) -> tuple[np.ndarray, str]:
     Returns
     -------
     (C, H, W) ndarray
-    str
+    TakenAsChannels
         What was assumed, in one sentence.
     """
     if pixels.shape[2] < pixels.shape[0]:
         pixels = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
     count = pixels.shape[0]
-    return pixels, (
+    return pixels, TakenAsChannels(
         f"The file does not say what its {count} planes are; they were taken as channels."
     )

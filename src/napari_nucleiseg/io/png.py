@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import FileError
 from ..files import write_whole
 from ..micrograph import Micrograph
+from ._planes import TakenAsChannels
 
 NAME = "PNG"
 SUFFIXES = (".png",)
@@ -60,7 +61,8 @@ def _read_16bit(path: Path) -> Micrograph:
         pixels, notices = without_alpha(pixels)
     if pixels.ndim == 3:
         pixels = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
-        notices.append("Three 16-bit components were taken as channels, not as colours.")
+        said = "Three 16-bit components were taken as channels, not as colours."
+        notices.append(TakenAsChannels(said))
         return Micrograph(pixels, "CYX", path=path, notices=tuple(notices))
     return Micrograph(pixels, "YX", path=path, notices=tuple(notices))
 

@@ -16,7 +16,7 @@ from ..micrograph import Micrograph
 from ._colours import cmyk_to_rgb, is_lookup_table, look_up, palette_is_numbers, without_alpha
 from ._decoding import check_size, damaged, decoding, listening
 from ._ome import Ome, in_um, parse_ome
-from ._planes import MOST_CHANNELS, channels_first
+from ._planes import MOST_CHANNELS, TakenAsChannels, channels_first
 
 NAME = "TIFF"
 SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
@@ -294,9 +294,8 @@ def _samples(
         return Micrograph(np.ascontiguousarray(pixels), "YXS", path=path, notices=tuple(notices))
     if is_colour:
         bits = pixels.dtype.itemsize * 8
-        notices.append(
-            f"{pixels.shape[-1]} {bits}-bit components were taken as channels, not as colours."
-        )
+        what = f"{pixels.shape[-1]} {bits}-bit components"
+        notices.append(TakenAsChannels(f"{what} were taken as channels, not as colours."))
     pixels = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
     return Micrograph(pixels, "CYX", path=path, notices=tuple(notices))
 
