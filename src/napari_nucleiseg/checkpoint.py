@@ -24,7 +24,7 @@ class Checkpoint:
     ----------
     config : TrainConfig
     weights, averaged : dict of Tensor
-        The network's state as trained, and its exponential moving average (the one to use).
+        The network's state as trained, and averaged over steps or epochs (the one to use).
     optimizer : dict
         State of the optimizer.
     epoch, step : int
@@ -37,6 +37,8 @@ class Checkpoint:
         One record per epoch.
     data : dict
         Names of the training and held-out micrographs.
+    averaged_epochs : int
+        Epochs in the mean of stochastic weight averaging.
     """
 
     config: TrainConfig
@@ -49,6 +51,7 @@ class Checkpoint:
     scores: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     data: dict[str, list[str]] = field(default_factory=dict)
+    averaged_epochs: int = 0
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 
 import typer
 
-from . import __version__, wording
+from . import __version__, distributed, wording
 from .config import SegmentConfig, TrainConfig
 from .errors import NucleisegError, SettingError
 from .flags import (
@@ -550,6 +550,8 @@ def train(
     resolve_settings(config)
     prepare_folder(out)
     stopped, left_out = _train(data, config, out, resume=resume)
+    if not distributed.is_first():
+        return
     best, last = out / "best.pt", out / "last.pt"
     kept = best if best.is_file() else last
     if kept.is_file():
@@ -618,6 +620,8 @@ def _train(data: Path, config: TrainConfig, out: Path, *, resume: bool) -> tuple
         for number, handler in earlier.items():
             signal.signal(number, handler)
     last = out / "last.pt"
+    if not distributed.is_first():
+        return stop_asked, left_out
     if not stop_asked and not epoch:
         say(f"The run in {out} is finished already; --no-resume starts anew.", sys.stdout)
     elif not stop_asked:

@@ -160,7 +160,13 @@ class TrainConfig(Config):
     accumulate: int = Field(1, ge=1, le=1024, description="batches that make one step together")
     patch_px: int = Field(256, ge=32, le=2048, description="side of a training patch (px)")
     gradient_norm: float = Field(5.0, gt=0, description="longer gradients are shortened to this")
-    ema_decay: float = Field(0.999, ge=0, lt=1, description="memory of the averaged weights")
+    average: Literal["ema", "swa"] = Field(
+        "ema", description="weights to keep: moving average, or mean over the last epochs"
+    )
+    ema_decay: float = Field(0.999, ge=0, lt=1, description="memory of the moving average")
+    swa_from: float = Field(
+        0.75, ge=0, lt=1, description="share of the training after which swa averages"
+    )
     held_out: float = Field(
         0.05,
         ge=0,

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
-from . import __version__
+from . import __version__, distributed
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .data.pairs import find_pairs, load_pairs
@@ -34,6 +35,8 @@ from .optimizers import OPTIMIZERS
 from .schedules import SCHEDULES, Schedule
 from .store import ModelCard, save_model
 from .tiling import Grid, predict_maps
+
+NORM_BATCHES = 20
 
 
 def build_model(config: TrainConfig) -> nn.Module:
@@ -235,16 +238,40 @@ def variation(config: TrainConfig, progress: float) -> float:
     return 1 - faded * (1 - config.calm_to)
 
 
-def _average(averaged: nn.Module, model: nn.Module, decay: float, step: int) -> None:
-    """Move the averaged weights towards the trained ones."""
-    decay = min(decay, (1 + step) / (10 + step))
+def _ema_share(decay: float, step: int) -> float:
+    """Share of the newest weights in the moving average, larger in the first steps."""
+    return 1 - min(decay, (1 + step) / (10 + step))
+
+
+def _average(averaged: nn.Module, model: nn.Module, share: float) -> None:
+    """Move the averaged weights towards the trained ones by a share of the way."""
     with torch.no_grad():
         new = model.state_dict()
         for name, old in averaged.state_dict().items():
             if old.is_floating_point():
-                old.lerp_(new[name], 1 - decay)
+                old.lerp_(new[name], share)
             else:
                 old.copy_(new[name])
+
+
+class _LossOf(nn.Module):
+    """A network as several processes train it: called, it gives the loss."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        loss: Tensor = self.model.loss(images, labels)  # type: ignore[operator]
+        return loss
+
+    @classmethod
+    def every_process(cls, model: nn.Module) -> nn.Module:
+        """Average the gradients over all processes, where there are several."""
+        alone = cls(model)
+        if distributed.process_count() == 1:
+            return alone
+        return nn.parallel.DistributedDataParallel(alone)
 
 
 def validate(model: nn.Module, images: Sequence[TrainingImage], device: str) -> dict[str, float]:
@@ -344,8 +371,20 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
     ------
     TrainingError
         If the data cannot be used or the loss is no longer a number.
+
+    Notes
+    -----
+    Started by `torchrun`, several processes train together; the first one writes and reports.
     """
+    with distributed.joined(choose_device(config.device)[0]):
+        for event in _train(data, config, out, resume):
+            if distributed.is_first():
+                yield event
+
+
+def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator[Event]:
     asked, config = config, resolve_settings(config)
+    share = distributed.share_of(config.batch_size)
     if config.threads:
         torch.set_num_threads(config.threads)
     pairs, notices = find_pairs(data)
@@ -376,6 +415,7 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
         )
 
     device, reason = choose_device(config.device)
+    device = distributed.local_device(device)
     yield DeviceChosen(device, "torch", reason)
     last, best = out / "last.pt", out / "best.pt"
     model = build_model(config)
@@ -402,23 +442,27 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
         _load_weights(last, ((model, state.weights), (averaged, state.averaged)))
         state.config = config
         yield Notice(f"going on after epoch {state.epoch} from {last}")
-    model.to(device).train()
+    model = distributed.shared(model.to(device)).train()
     averaged.to(device).eval()
     optimizer, schedule = build_optimizer(model, config), _build_schedule(config)
     set_rates = getattr(optimizer, "epoch_step", None)
     two_passes = getattr(OPTIMIZERS.module(config.optimizer), "TWO_PASSES", False)
     if state.optimizer:
         optimizer.load_state_dict(state.optimizer)
+    fitted = _LossOf.every_process(model)
     sampler = PatchSampler(training, config)
     best_score = max((r["ap"] for r in state.history if "ap" in r), default=-1.0)
     started = time.monotonic() - state.seconds
 
     def progress() -> float:
         if config.minutes is not None:
-            return (time.monotonic() - started) / (60 * config.minutes)
+            # the clocks of several processes differ
+            return distributed.from_first((time.monotonic() - started) / (60 * config.minutes))
         return state.step / (config.epochs * config.steps_per_epoch)
 
     def save(path: Path) -> Saved:
+        if not distributed.is_first():
+            return Saved(path, "by the first process")
         state.weights, state.averaged = model.state_dict(), averaged.state_dict()
         state.optimizer = optimizer.state_dict()
         state.seconds = time.monotonic() - started
@@ -437,13 +481,16 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
                     group["lr"] = rate
                 first = state.step * config.accumulate
                 strength = variation(config, progress())
-                batches = [sampler.batch(first + n, strength) for n in range(config.accumulate)]
+                batches = [
+                    sampler.batch(first + n, strength, share) for n in range(config.accumulate)
+                ]
                 unsaved = False
-                loss = _fit_batch(model, optimizer, batches, config, device, two_passes)
+                loss = _fit_batch(fitted, optimizer, batches, config, device, two_passes)
                 if not math.isfinite(loss):
                     raise _diverged("loss", state.step, rate)
                 state.step += 1
-                _average(averaged, model, config.ema_decay, state.step)
+                if config.average == "ema":
+                    _average(averaged, model, _ema_share(config.ema_decay, state.step))
                 unsaved = True
                 losses.append(loss)
                 yield BatchDone(state.epoch + 1, state.step, loss, min(progress(), 1.0))
@@ -456,7 +503,19 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
                 rates = list(layer_rates(model, optimizer).values())
                 rate = float(np.mean(rates)) if rates else rate
             due = state.epoch % config.validate_every == 0 or progress() >= 1
-            scores = validate(averaged, held_out, device) if due and held_out else None
+            if config.average == "swa":
+                # Izmailov et al. 2018, arXiv 1803.05407: the mean of the weights of late epochs
+                state.averaged_epochs += progress() >= config.swa_from
+                _average(averaged, model, 1 / max(state.averaged_epochs, 1))
+            if state.averaged_epochs > 1:
+                seen = state.step * config.accumulate
+                recent = range(max(0, seen - NORM_BATCHES), seen)
+                patches = (sampler.batch(n, variation(config, progress()))[0] for n in recent)
+                update_bn(patches, averaged, torch.device(device))
+            scores = None
+            if due and held_out:
+                mine = validate(averaged, held_out, device) if distributed.is_first() else {}
+                scores = distributed.from_first(mine)
             state.scores = scores or state.scores
             seconds = time.monotonic() - epoch_started
             mean = float(np.mean(losses))
@@ -534,13 +593,13 @@ def _fit_batch(
             with torch.autocast(
                 kind, torch.bfloat16, enabled=config.amp and has_fast_bfloat16(kind)
             ):
-                loss: Tensor = model.loss(patches, labels)  # type: ignore[operator]
+                loss: Tensor = model(patches, labels)
             if len(on_device) > 1:
                 loss = loss / len(on_device)
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
         length = nn.utils.clip_grad_norm_(model.parameters(), config.gradient_norm)
-        mean = torch.stack(losses).sum()
+        mean = distributed.mean_of_all(torch.stack(losses).sum())
         return mean if torch.isfinite(length) else torch.full_like(mean, math.nan)
 
     mean = fill_gradients()

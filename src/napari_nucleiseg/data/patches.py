@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +61,9 @@ class PatchSampler:
             weights[mine] = within[mine] / within[mine].sum() * np.sqrt(mine.sum())
         self.weights = weights / weights.sum()
 
-    def batch(self, step: int, strength: float = 1.0) -> tuple[Tensor, Tensor]:
+    def batch(
+        self, step: int, strength: float = 1.0, share: Iterable[int] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Patches of one step.
 
         Parameters
@@ -69,16 +71,18 @@ class PatchSampler:
         step : int
         strength : float
             How much of the configured variation they get, 0..1.
+        share : iterable of int, optional
+            Which patches of the batch to make; all of them where none are named.
 
         Returns
         -------
         (B, 3, S, S) float32 Tensor, (B, S, S) int32 Tensor
         """
         config = self.config
-        rng = np.random.default_rng((config.seed, step))
         augment = config.augment.weakened(strength)
         images, labels = [], []
-        for _ in range(config.batch_size):
+        for n in range(config.batch_size) if share is None else share:
+            rng = np.random.default_rng((config.seed, step, n))
             patch, truth = self._patch(rng, augment)
             images.append(patch)
             labels.append(torch.from_numpy(truth))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import Config
+from ..distributed import mean_of_all
 from ..instances import DecodeConfig, decode
 from ..targets import distance_and_offsets
 
@@ -141,7 +142,8 @@ class NucleiUNet(nn.Module):
         found = F.pixel_shuffle(self.offset_head(x), 2).float()
         logit, depth = maps[:, :1], maps[:, 1:]
 
-        pixels = counted.sum().clamp(min=1)
+        pixels = mean_of_all(counted.sum()).clamp(min=1)
+        area = mean_of_all(inside.sum()).clamp(min=1)
         entropy = (
             F.binary_cross_entropy_with_logits(logit, inside, counted, reduction="sum") / pixels
         )
@@ -149,12 +151,12 @@ class NucleiUNet(nn.Module):
         overlap = (probability * inside).sum((1, 2, 3))
         dice = 1 - (2 * overlap + 10) / (probability.sum((1, 2, 3)) + inside.sum((1, 2, 3)) + 10)
         # half of the weight of the distance lies on the nuclei however few they are
-        weight = counted * (0.5 / pixels + 0.5 * inside / inside.sum().clamp(min=1))
+        weight = counted * (0.5 / pixels + 0.5 * inside / area)
         deep = (F.smooth_l1_loss(depth, distance, reduction="none", beta=0.1) * weight).sum()
         towards = F.smooth_l1_loss(found, offsets, reduction="none", beta=0.25).mean(
             1, keepdim=True
         )
-        centre = (towards * inside).sum() / inside.sum().clamp(min=1)
+        centre = (towards * inside).sum() / area
         return (
             entropy
             + dice.mean()
