@@ -1,0 +1,105 @@
+"""What all commands share: how they speak, how they end, and their progress bar."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import traceback as tracebacks
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
+
+import typer
+
+from .. import wording
+from ..errors import NucleisegError
+from ..flags import set_signature, signature_of
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+SOME_FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if missing.")]
+show_traceback = ContextVar("show_traceback", default=False)
+
+
+def manual(text: str) -> str:
+    """Let paragraphs flow to the width of the terminal; indented lines stay as they are."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(p if p.startswith(" ") else p.replace("\n", " ") for p in paragraphs)
+
+
+def interrupt(*_: object) -> NoReturn:
+    """End a command on SIGTERM as on Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print one line, by default to standard error."""
+    print(text, file=file or sys.stderr, flush=True)
+
+
+def in_words(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command end in a sentence whatever happens, and give it the flag ``--traceback``."""
+
+    @functools.wraps(command)
+    def guarded(*args: Any, traceback: bool, **values: Any) -> None:
+        show_traceback.set(traceback)
+        try:
+            command(*args, **values)
+        except (typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except KeyboardInterrupt:
+            say("Stopped.")
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            say_error(error)
+            raise typer.Exit(USER_ERROR if isinstance(error, NucleisegError) else 1) from None
+
+    shown = inspect.Parameter(
+        "traceback",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=False,
+        annotation=Annotated[
+            bool, typer.Option("--traceback", help="Show where in the program an error arose.")
+        ],
+    )
+    set_signature(guarded, [*signature_of(command), shown])
+    guarded.__doc__ = manual(command.__doc__ or "")
+    return guarded
+
+
+def say_error(error: Exception, where: str = "") -> str:
+    """Print an error in one sentence that names the file, and give the sentence."""
+    sentence = " ".join(wording.sentence(error).split())
+    foreseen = isinstance(error, (NucleisegError, MemoryError))
+    if not (foreseen or show_traceback.get()):
+        sentence += " Run with --traceback to see them."
+    if where not in sentence:
+        sentence = f"{where}: {sentence}"
+    if show_traceback.get():
+        tracebacks.print_exception(error)
+    say(f"Error: {sentence}")
+    return sentence
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress | None]:
+    """A bar on a terminal, nothing where standard error goes to a file."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=Console(stderr=True, soft_wrap=True), transient=True) as bar:
+        yield bar
