@@ -80,7 +80,8 @@ def test_settings_come_from_recipe_assignments_and_flags(pairs, tmp_path, monkey
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--epochs", "0"], "epochs = 0"),
+        (["--epochs", "0"], "--epochs 0. Allowed: a whole number, 1 to 100000"),
+        (["--set", "epochs=0"], "epochs = 0. Allowed: a whole number"),
         (["--set", "augment.blurr=1"], r"augment\.blurr"),
         (["--recipe", "none"], "There is no such recipe: 'none'. Known: nuclei"),
         (["--architecture", "vnet"], "Unknown architecture: 'vnet'. Known: .*nuclei_unet"),

@@ -13,7 +13,7 @@ import typer
 from .. import __version__, wording
 from ..config import SegmentConfig
 from ..errors import SettingError
-from ..flags import with_settings
+from ..flags import parse_flags, with_settings
 from .console import INTERRUPTED, SOME_FAILED, Out, in_words, progress_bar, say, say_error
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def segment(
     from ..engine import build_engine
     from ..store import find_model
 
-    config: SegmentConfig = SegmentConfig.parse(settings)
+    config: SegmentConfig = parse_flags(SegmentConfig, settings)
     found = find_items(inputs, recursive=recursive, out=out)
     if not found.items:
         for _, error in found.errors[:-1]:

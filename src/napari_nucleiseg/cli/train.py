@@ -13,7 +13,14 @@ import typer
 from .. import wording
 from ..config import SegmentConfig, TrainConfig
 from ..errors import NucleisegError
-from ..flags import apply_assignments, describe_part, read_recipe, recipe_names, with_settings
+from ..flags import (
+    apply_assignments,
+    describe_part,
+    parse_flags,
+    read_recipe,
+    recipe_names,
+    with_settings,
+)
 from .console import INTERRUPTED, SOME_FAILED, USER_ERROR, in_words, progress_bar, say, say_error
 
 if TYPE_CHECKING:
@@ -105,7 +112,7 @@ def train(
         values["minutes"] = (
             None  # a number of epochs asked for is not cut short by the recipe's time
         )
-    config: TrainConfig = TrainConfig.parse({**values, **settings})
+    config: TrainConfig = parse_flags(TrainConfig, settings, values)
 
     from ..batch import prepare_folder
     from ..training import resolve_settings
