@@ -36,7 +36,7 @@ from .config import SegmentConfig
 from .errors import FileError, NucleisegError
 from .events import Event, Notice, Segmented
 from .files import write_text
-from .io import FORMATS, SUFFIXES, name_of, read_micrograph, write_labels
+from .io import FORMATS, SUFFIXES, is_zarr, name_of, read_micrograph, refuse_zarr, write_labels
 from .overlay import draw_outlines, write_picture
 from .segmentation import segment
 
@@ -150,21 +150,23 @@ def _expand(
             return []
         return [(path, PurePath())]
     try:
+        refuse_zarr(path)
         if path.is_dir():
             folders = sorted(_folders(path, out)) if recursive else [path]
-            members = [p for folder in folders for p in sorted(folder.iterdir()) if p.is_file()]
+            present = [p for folder in folders for p in sorted(folder.iterdir())]
         elif glob.has_magic(text):
-            members = sorted(
-                p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file()
-            )
+            present = sorted(map(Path, glob.glob(str(path), recursive=True)))
         else:
             raise FileError("There is no such file or folder", text, "Check the path")
     except OSError as error:
         raise FileError("The folder cannot be read", f"{text} ({error.strerror})") from error
+    members = [p for p in present if p.is_file() or is_zarr(p)]
     members = [p for p in members if not (p.name.startswith(".") or _is_result(p))]
     files = [p for p in members if _is_candidate(p)]
     left_out = set(members) - set(files)
     skipped += [p for p in members if p in left_out]
+    for member in members if not files else ():
+        refuse_zarr(member)
     if not files and path.is_dir():
         deeper = "" if recursive else ", or add --recursive to look into the folders inside"
         raise FileError("The folder holds no micrographs", text, f"Check the path{deeper}")
@@ -181,7 +183,9 @@ def _folders(top: Path, out: Path | None) -> Iterator[Path]:
         inner[:] = [
             name
             for name in inner
-            if name[0] != "." and os.path.abspath(os.path.join(folder, name)) != results
+            if name[0] != "."
+            and os.path.abspath(os.path.join(folder, name)) != results
+            and not is_zarr(Path(folder, name))
         ]
 
 
@@ -192,6 +196,8 @@ def _is_result(path: Path) -> bool:
 
 def _is_candidate(path: Path) -> bool:
     """Whether a file claims to be an image of a format that can be read."""
+    if path.is_dir():
+        return False
     if path.suffix.lower() in SUFFIXES:
         return True
     beginnings = tuple(m for name in FORMATS.names() for m in FORMATS.module(name).MAGIC)

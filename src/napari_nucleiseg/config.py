@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from .errors import SettingError
+from .errors import SettingError, reason
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -100,17 +100,12 @@ class Config(BaseModel):
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise SettingError(
                 "The settings file cannot be read",
-                f"{path} ({_reason(error)})",
+                f"{path} ({reason(error)})",
                 "Check the path and the YAML",
             ) from error
         if not isinstance(values, dict):
             raise SettingError("The settings file holds no settings", str(path))
         return cls.parse(values, source=str(path))
-
-
-def _reason(error: Exception) -> str:
-    """What reading a file ran into, in few words."""
-    return (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
 
 
 def _in_words(
@@ -144,6 +139,8 @@ def _in_words(
         )
     written = spelled(name, value) if spelled else f"{name} = {value!r}"
     known = allowed(field) if field else ""
+    if field and first["type"] == "string_pattern_mismatch":
+        known = field.description or known
     # the sentence of pydantic is better than none
     remedy = f"Allowed: {known}" if known else first["msg"]
     return SettingError(f"A setting has a value that is not allowed{inside}", written, remedy)

@@ -13,7 +13,7 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from .config import Config, range_of, value_type
-from .errors import SettingError
+from .errors import SettingError, reason
 from .registry import Registry
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -230,8 +230,7 @@ def read_recipe(name: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise SettingError("The recipe cannot be read", f"{path} ({reason})") from error
+        raise SettingError("The recipe cannot be read", f"{path} ({reason(error)})") from error
     if not isinstance(values, dict):
         raise SettingError(
             "The recipe holds no settings", str(path), "Write one a line: name: value"

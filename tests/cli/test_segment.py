@@ -322,3 +322,16 @@ def _as_tiff(folder: Path) -> Path:
     with Image.open(STAINED) as image:
         image.convert("RGB").save(path)
     return path
+
+
+def test_where_nothing_was_segmented_no_nuclei_are_counted(cells, tmp_path):
+    (cells / "cells.png").write_bytes(b"")
+    result = run("segment", cells, "--out", tmp_path / "out", code=1)
+    assert result.stdout == "0 of 1 micrographs segmented, 1 failed; there are no results\n"
+
+
+def test_a_zarr_in_a_folder_is_said_once(cells, tmp_path):
+    (cells / "stack.ome.zarr").mkdir()
+    result = run("segment", cells, "--out", tmp_path / "out")
+    assert result.stderr.count("OME-Zarr") == 1
+    assert "stack.ome.zarr. Export the planes" in result.stderr

@@ -93,12 +93,18 @@ def _segment_all(
     """Segment one after the other, tell of each, and end with the summary and the exit code."""
     from ..batch import FileDone, segment_file
     from ..events import DeviceChosen, Notice, TileDone
+    from ..io import is_zarr
 
     failed = [{"input": text, "error": say_error(error)} for text, error in found.errors]
-    if found.skipped:
-        names = ", ".join(path.name for path in found.skipped[:5])
-        more = f" and {len(found.skipped) - 5} more" if len(found.skipped) > 5 else ""
-        say(f"Left out, as they are no images of a known format: {names}{more}")
+    zarrs = [path for path in found.skipped if is_zarr(path)]
+    others = [path for path in found.skipped if path not in zarrs]
+    if others:
+        say(f"Left out, as they are no images of a known format: {_some_names(others)}")
+    if zarrs:
+        say(
+            f"Left out, as OME-Zarr cannot be opened yet: {_some_names(zarrs)}. Export the planes "
+            "to segment as OME-TIFF, TIFF or PNG."
+        )
     done: list[dict[str, Any]] = []
     said: set[str] = set()
     stopped = False
@@ -150,12 +156,22 @@ def _segment_all(
     else:
         images = f"{len(done)} of {len(found.items) + len(found.errors)} micrographs segmented"
         missed = f", {len(failed)} failed" if failed else ""
-        say(f"{images}{missed}: {wording.nuclei(total)}, results in {out}", sys.stdout)
+        # of micrographs that nobody looked at, nothing is known
+        result = (
+            f": {wording.nuclei(total)}, results in {out}" if done else "; there are no results"
+        )
+        say(f"{images}{missed}{result}", sys.stdout)
     if stopped:
-        say("Stopped; the results named above are complete.")
+        say("Stopped; the results named above are complete." if done else "Stopped.")
         raise typer.Exit(INTERRUPTED)
     if failed:
         raise typer.Exit(SOME_FAILED)
+
+
+def _some_names(paths: list[Path], most: int = 5) -> str:
+    """The first names, and how many more there are."""
+    names = ", ".join(path.name for path in paths[:most])
+    return f"{names} and {len(paths) - most} more" if len(paths) > most else names
 
 
 def _shortened(name: str, most: int = 32) -> str:
