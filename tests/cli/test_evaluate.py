@@ -55,3 +55,16 @@ def test_a_file_that_cannot_be_written(folders, tmp_path):
     (tmp_path / "file").write_text("")
     result = run("evaluate", *folders, "--json", tmp_path / "file" / "s.json", code=2)
     assert "could not be written" in result.stderr
+
+
+def test_json_to_standard_output_is_all_there_is(folders, tmp_path):
+    result = run("evaluate", *folders, "--json", "-")
+    run("evaluate", *folders, "--json", tmp_path / "scores.json")
+    assert json.loads(result.stdout) == json.loads((tmp_path / "scores.json").read_text())
+
+
+def test_predictions_without_truth_end_with_exit_code_1(folders):
+    (folders[1] / "stained.png").unlink()
+    result = run("evaluate", *folders, code=1)
+    assert "1 of 3 predictions have no true label image and do not count: stained" in result.stderr
+    assert "all, mean" in result.stdout

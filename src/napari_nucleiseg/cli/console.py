@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import sys
 import traceback as tracebacks
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import typer
 
 from .. import wording
 from ..errors import NucleisegError
+from ..files import write_text
 from ..flags import set_signature, signature_of
 
 if TYPE_CHECKING:
@@ -23,6 +25,16 @@ if TYPE_CHECKING:
 
 SOME_FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if missing.")]
+STANDARD_OUTPUT = "-"
+JsonFile = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        help="Write all values to this JSON file; - prints them to standard output instead of the "
+        "table.",
+    ),
+]
 show_traceback = ContextVar("show_traceback", default=False)
 
 
@@ -30,6 +42,19 @@ def manual(text: str) -> str:
     """Let paragraphs flow to the width of the terminal; indented lines stay as they are."""
     paragraphs = inspect.cleandoc(text).split("\n\n")
     return "\n\n".join(p if p.startswith(" ") else p.replace("\n", " ") for p in paragraphs)
+
+
+def show_or_write(record: object, file: str | None, show: Callable[[], None]) -> None:
+    """Show a result and write it to the file of ``--json``, or print it as JSON alone."""
+    text = json.dumps(record, indent=1)
+    if file == STANDARD_OUTPUT:
+        say(text, sys.stdout)
+        return
+    if file is not None:
+        write_text(Path(file), text + "\n")
+    show()
+    if file is not None:
+        say(f"All values are in {file}")
 
 
 def interrupt(*_: object) -> NoReturn:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import in_words, progress_bar, say
+from .console import SOME_FAILED, JsonFile, in_words, progress_bar, say, show_or_write
 
 if TYPE_CHECKING:
     from ..evaluation import Evaluated
@@ -29,12 +29,7 @@ def evaluate(
             metavar="TRUTH", show_default=False, help="The true one, or a folder of them."
         ),
     ],
-    json_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--json", metavar="FILE", help="Write all scores, image by image, to this file."
-        ),
-    ] = None,
+    json_file: JsonFile = None,
     index: Annotated[
         Path | None,
         typer.Option(
@@ -53,7 +48,8 @@ def evaluate(
     """Compare label images with the true ones.
 
     Files belong together whose names are equal without suffix and without a trailing _labels.
-    Every image needs its partner, and both have to be of one size.
+    Every true image needs its prediction, and both have to be of one size. Predictions without a
+    true image are named and left out, and the exit code is 1.
 
     Dice and IoU are those of the foreground. AP is matched nuclei over matched, missed and extra
     ones at an IoU of 0.5, 0.75, and the mean over 0.5, 0.55 ... 0.95; F1 and PQ (panoptic quality)
@@ -64,17 +60,19 @@ def evaluate(
 
       nucleiseg evaluate results/ truth/
       nucleiseg evaluate results/ data/masks --index data/index.csv --split val --json scores.json
+      nucleiseg evaluate results/ truth/ --json - > scores.json
     """
     from ..evaluation import Evaluated, ImageCompared
     from ..evaluation import evaluate as compare
-    from ..events import Notice
-    from ..files import write_text
+    from ..events import LeftOut, Notice
 
     result: Evaluated | None = None
+    left_out = False
     with progress_bar() as bar:
         task = None if bar is None else bar.add_task("comparing", total=None)
         for event in compare(prediction, truth, index=index, split=split):
             if isinstance(event, Notice):
+                left_out |= isinstance(event, LeftOut)
                 say(event.text)
             elif isinstance(event, ImageCompared) and bar is not None and task is not None:
                 bar.update(task, completed=event.done, total=event.total)
@@ -82,12 +80,9 @@ def evaluate(
                 result = event
     if result is None:
         raise TypeError("evaluate ended without a result")
-    if json_file is not None:
-        text = json.dumps(result.record(), indent=1) + "\n"
-        write_text(json_file, text)
-    _print_scores(result, per_image=per_image)
-    if json_file is not None:
-        say(f"All scores are in {json_file}")
+    show_or_write(result.record(), json_file, partial(_print_scores, result, per_image=per_image))
+    if left_out:
+        raise typer.Exit(SOME_FAILED)
 
 
 def _print_scores(result: Evaluated, *, per_image: bool) -> None:

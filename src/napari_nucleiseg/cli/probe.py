@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import in_words, say
+from .console import STANDARD_OUTPUT, JsonFile, in_words, say, show_or_write
 
 if TYPE_CHECKING:
     from ..explain import Layer
@@ -37,10 +37,7 @@ def probe(
     squared: Annotated[
         bool, typer.Option("--squared", help="Square the singular values in the stable rank.")
     ] = False,
-    json_file: Annotated[
-        Path | None,
-        typer.Option("--json", metavar="FILE", help="Write all values to this file."),
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Show what each layer of a network has learned.
 
@@ -61,7 +58,6 @@ def probe(
     from dataclasses import asdict
 
     from .. import explain
-    from ..files import write_text
 
     epochs: dict[int, list[explain.Layer]] = {}
     if source.endswith(".pt"):
@@ -83,24 +79,20 @@ def probe(
         epochs[int(model.card.get("training", {}).get("epochs", 0))] = layers
     # refused before anything is written
     picture = explain.heat_map(epochs, measure)
-    _print_layers(layers)
     total = explain.network_quality(layers)
-    say(f"Q = {total:.4f}, quality of the network", sys.stdout)
-    if json_file is not None:
-        record = {
-            "source": source,
-            "quality": total,
-            "layers": [asdict(layer) for layer in layers],
-            "epochs": {n: [asdict(layer) for layer in found] for n, found in epochs.items()},
-        }
-        write_text(json_file, json.dumps(record, indent=1) + "\n")
-        say(f"All values are in {json_file}")
+    record = {
+        "source": source,
+        "quality": total,
+        "layers": [asdict(layer) for layer in layers],
+        "epochs": {n: [asdict(layer) for layer in found] for n, found in epochs.items()},
+    }
+    show_or_write(record, json_file, partial(_print_layers, layers, total))
     explain.save_heat_map(picture, out)
-    say(f"Heat map: {out}", sys.stdout)
+    say(f"Heat map: {out}", sys.stderr if json_file == STANDARD_OUTPUT else sys.stdout)
 
 
-def _print_layers(layers: list[Layer]) -> None:
-    """Print what the layers have learned as a table to standard output."""
+def _print_layers(layers: list[Layer], total: float) -> None:
+    """Print what the layers and the whole network have learned to standard output."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -124,3 +116,4 @@ def _print_layers(layers: list[Layer]) -> None:
     if not sys.stdout.isatty():
         console.width = 160  # a file has no edge to fold at
     console.print(table)
+    say(f"Q = {total:.4f}, quality of the network", sys.stdout)

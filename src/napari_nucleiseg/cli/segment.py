@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[
     bool,
-    typer.Option("--json", help="Print one JSON document to standard output, and nothing else."),
+    typer.Option(
+        "--json",
+        help="Print the summary as one JSON document to standard output, instead of the line.",
+    ),
 ]
 
 
@@ -126,7 +129,7 @@ def _segment_all(
                     for event in events:
                         if isinstance(event, TileDone) and bar is not None and task is not None:
                             bar.update(task, completed=number + event.done / event.total)
-                        elif isinstance(event, Notice):
+                        elif isinstance(event, Notice) and event.text not in notices:
                             notices.append(event.text)
                             say(f"{item.path.name}: {event.text}")
                         elif isinstance(event, DeviceChosen):

@@ -191,7 +191,8 @@ def _train(data: Path, config: TrainConfig, out: Path, *, resume: bool) -> tuple
     if not stop_asked and not epoch:
         say(f"The run in {out} is finished already; --no-resume starts anew.", sys.stdout)
     elif not stop_asked:
-        say(f"Trained {epoch} epochs; checkpoints are in {out}", sys.stdout)
+        epochs = "1 epoch" if epoch == 1 else f"{epoch} epochs"
+        say(f"Trained {epochs}; checkpoints are in {out}", sys.stdout)
     elif last.is_file():
         say(
             f"Stopped after epoch {epoch}; kept in {last}. The same command goes on from there.",

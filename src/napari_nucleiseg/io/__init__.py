@@ -24,13 +24,14 @@ import numpy as np
 from ..errors import FileError, ShapeError
 from ..micrograph import Micrograph
 from ..registry import Registry
-from ._label_numbers import to_labels, whole_numbers
+from ._label_numbers import LooksLikeMicrograph, to_labels, whole_numbers
 from ._planes import TakenAsChannels
 
 __all__ = [
     "FORMATS",
     "SUFFIXES",
     "Labels",
+    "LooksLikeMicrograph",
     "is_zarr",
     "name_of",
     "read_labels",
