@@ -158,7 +158,7 @@ def evaluate(
         true, notices = read_labels(true_path)
         if any(isinstance(text, LooksLikeMicrograph) for text in notices):
             raise FileError(
-                "The true label image looks like a micrograph: its numbers are grey values",
+                "The true label image looks like a micrograph, with grey values as numbers",
                 str(true_path),
                 "Give label images as truth, with 0 as background and a number for each nucleus",
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -115,3 +116,13 @@ def test_a_reader_that_goes_away_is_no_error(cells, tmp_path):
     _, err = process.communicate(timeout=60)
     assert "Traceback" not in err
     assert "went wrong" not in err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no full device here")
+def test_a_text_that_finds_no_room_is_said():
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-m", "napari_nucleiseg", "models", "list"]
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: What the program has to say could not be written")
+    assert "Traceback" not in done.stderr

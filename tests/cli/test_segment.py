@@ -335,3 +335,11 @@ def test_a_zarr_in_a_folder_is_said_once(cells, tmp_path):
     result = run("segment", cells, "--out", tmp_path / "out")
     assert result.stderr.count("OME-Zarr") == 1
     assert "stack.ome.zarr. Export the planes" in result.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+def test_a_name_cannot_command_the_terminal_or_break_the_line(cells, tmp_path):
+    (cells / "cells.png").rename(cells / "two\nlines\x1b[31m.png")
+    result = run("segment", cells, "--out", tmp_path / "out")
+    assert "\x1b" not in result.output
+    assert r"two\nlines\x1b[31m.png: " in result.stderr

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 import typer
 
 from .. import wording
-from ..errors import NucleisegError
+from ..errors import FileError, NucleisegError, reason
 from ..files import write_text
 from ..flags import set_signature, signature_of
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 SOME_FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if missing.")]
+# a file's name may hold what commands a terminal; lines and tabs stay
+_VISIBLE = {
+    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"
+}
 STANDARD_OUTPUT = "-"
 JsonFile = Annotated[
     str | None,
@@ -63,8 +67,23 @@ def interrupt(*_: object) -> NoReturn:
 
 
 def say(text: str, file: TextIO | None = None) -> None:
-    """Print one line, by default to standard error."""
-    print(text, file=file or sys.stderr, flush=True)
+    """Print one line, by default to standard error.
+
+    Raises
+    ------
+    FileError
+        If the disk is full that it goes to.
+    """
+    try:
+        print(text.translate(_VISIBLE), file=file or sys.stderr, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise FileError(
+            "What the program has to say could not be written",
+            reason(error),
+            "Check free space; results named so far are complete",
+        ) from error
 
 
 def in_words(command: Callable[..., None]) -> Callable[..., None]:
@@ -82,7 +101,8 @@ def in_words(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
             say_error(error)
-            raise typer.Exit(USER_ERROR if isinstance(error, NucleisegError) else 1) from None
+            is_of_the_user = isinstance(error, NucleisegError) or wording.is_about_a_file(error)
+            raise typer.Exit(USER_ERROR if is_of_the_user else 1) from None
 
     shown = inspect.Parameter(
         "traceback",
@@ -100,7 +120,7 @@ def in_words(command: Callable[..., None]) -> Callable[..., None]:
 def say_error(error: Exception, where: str = "") -> str:
     """Print an error in one sentence that names the file, and give the sentence."""
     sentence = " ".join(wording.sentence(error).split())
-    foreseen = isinstance(error, (NucleisegError, MemoryError))
+    foreseen = isinstance(error, (NucleisegError, MemoryError)) or wording.is_about_a_file(error)
     if not (foreseen or show_traceback.get()):
         sentence += " Run with --traceback to see them."
     if where not in sentence:

@@ -34,7 +34,7 @@ def segment(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT...",
+            metavar="INPUT",
             show_default=False,
             help="Micrographs: files, folders, or patterns in quotes.",
         ),
@@ -131,13 +131,13 @@ def _segment_all(
                             bar.update(task, completed=number + event.done / event.total)
                         elif isinstance(event, Notice) and event.text not in notices:
                             notices.append(event.text)
-                            say(f"{item.path.name}: {event.text}")
+                            say(f"{_shown(item.path.name)}: {event.text}")
                         elif isinstance(event, DeviceChosen):
                             say_once(f"Running on {event.text}")
                         elif isinstance(event, FileDone):
                             done.append(_file_record(event, notices))
                             line = wording.result(event.segmented, event.pixel_size_um)
-                            say(f"{item.path.name}: {line} -> {event.labels}")
+                            say(f"{_shown(item.path.name)}: {line} -> {_shown(str(event.labels))}")
             except KeyboardInterrupt:
                 stopped = True
                 break
@@ -173,8 +173,13 @@ def _segment_all(
 
 def _some_names(paths: list[Path], most: int = 5) -> str:
     """The first names, and how many more there are."""
-    names = ", ".join(path.name for path in paths[:most])
+    names = ", ".join(_shown(path.name) for path in paths[:most])
     return f"{names} and {len(paths) - most} more" if len(paths) > most else names
+
+
+def _shown(name: str) -> str:
+    """A name on one line, also where it holds several."""
+    return name.replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _shortened(name: str, most: int = 32) -> str:

@@ -12,6 +12,7 @@ Heavy libraries are imported inside these functions, so that the names of format
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from functools import cache
@@ -86,8 +87,9 @@ class Labels(NamedTuple):
 def is_zarr(path: Path) -> bool:
     """Whether a folder is a Zarr store, as OME-Zarr is, by its name or by what lies in it."""
     marks = (".zgroup", ".zarray", "zarr.json")
-    return path.is_dir() and (
-        path.suffix.lower() == ".zarr" or any((path / mark).is_file() for mark in marks)
+    # a folder that may not be looked into is none
+    return os.path.isdir(path) and (
+        path.suffix.lower() == ".zarr" or any(os.path.isfile(path / mark) for mark in marks)
     )
 
 
