@@ -144,7 +144,7 @@ def _expand(
     """Files an input stands for, each with its folder below the output folder."""
     if not text.strip():
         raise FileError("An input is empty", repr(text), "Name a file, a folder or a pattern")
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     is_folder = os.path.isdir(path)
     if os.path.isfile(path):
         if _is_result(path) and os.path.isfile(path.with_suffix(".json")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -220,7 +221,7 @@ def read_recipe(name: str) -> dict[str, Any]:
     SettingError
         If there is none, or if it is not a table of settings.
     """
-    path = RECIPES / f"{name}.yaml" if name in recipe_names() else Path(name).expanduser()
+    path = RECIPES / f"{name}.yaml" if name in recipe_names() else Path(os.path.expanduser(name))
     if not path.is_file():
         raise SettingError(
             "There is no such recipe",

@@ -179,7 +179,7 @@ def find_model(name: str | Path) -> ModelCard:
     """
     text = str(name)
     if text.endswith(".safetensors"):
-        return read_card(Path(text).expanduser())
+        return read_card(Path(os.path.expanduser(text)))
     models, problems = _scan()
     for model in models:
         if model.name == text:
@@ -188,7 +188,7 @@ def find_model(name: str | Path) -> ModelCard:
         if f"{text}.safetensors" in problem or f"{text}.yaml" in problem:
             raise ModelError("The model cannot be used", text, problem)
     known = ", ".join(m.name for m in models) or "none"
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if path.suffix == ".pt":
         raise ModelError(
             "A checkpoint of a training is not a model",

@@ -343,3 +343,13 @@ def test_a_name_cannot_command_the_terminal_or_break_the_line(cells, tmp_path):
     result = run("segment", cells, "--out", tmp_path / "out")
     assert "\x1b" not in result.output
     assert r"two\nlines\x1b[31m.png: " in result.stderr
+
+
+def test_a_tilde_is_the_home_folder_in_every_place(cells, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    run("segment", "~/in", "--out=~/out")
+    assert (tmp_path / "out" / "cells_labels.tif").is_file()
+    # the home of nobody is a name like any other
+    result = run("segment", "~nobody-of-this-name/a.png", "--out", tmp_path / "out", code=2)
+    assert "There is no such file or folder: ~nobody-of-this-name/a.png" in result.stderr

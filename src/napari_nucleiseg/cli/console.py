@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
 import sys
 import traceback as tracebacks
 from collections.abc import Callable, Iterator
@@ -24,7 +25,17 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 SOME_FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if missing.")]
+
+
+def in_home(path: Path) -> Path:
+    """Read ~ as the home folder, as in inputs: a shell leaves it alone in ``--out=~/results``."""
+    return Path(os.path.expanduser(path))
+
+
+Out = Annotated[
+    Path,
+    typer.Option("--out", "-o", callback=in_home, help="Folder for the results; made if missing."),
+]
 # a file's name may hold what commands a terminal; lines and tabs stay
 _VISIBLE = {
     code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"

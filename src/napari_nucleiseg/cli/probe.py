@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import STANDARD_OUTPUT, JsonFile, in_words, say, show_or_write
+from .console import STANDARD_OUTPUT, JsonFile, in_home, in_words, say, show_or_write
 
 if TYPE_CHECKING:
     from ..explain import Layer
@@ -25,9 +25,9 @@ def probe(
             help="A checkpoint (.pt), the name of a model, or a .safetensors file.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="File of the heat map, a PNG.")] = Path(
-        "probe.png"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", callback=in_home, help="File of the heat map, a PNG.")
+    ] = Path("probe.png"),
     measure: Annotated[
         str,
         typer.Option(

@@ -21,7 +21,16 @@ from ..flags import (
     recipe_names,
     with_settings,
 )
-from .console import INTERRUPTED, SOME_FAILED, USER_ERROR, in_words, progress_bar, say, say_error
+from .console import (
+    INTERRUPTED,
+    SOME_FAILED,
+    USER_ERROR,
+    in_home,
+    in_words,
+    progress_bar,
+    say,
+    say_error,
+)
 
 if TYPE_CHECKING:
     from ..events import EpochDone
@@ -50,7 +59,13 @@ def train(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for the checkpoints and the finished model.")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            callback=in_home,
+            help="Folder for the checkpoints and the finished model.",
+        ),
     ],
     settings: dict[str, Any],
     recipe: Annotated[
