@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import FileError, SettingError, ShapeError
+from .errors import FileError, SettingError, ShapeError, reason
 from .events import Event, LeftOut, Notice
 from .io import SUFFIXES, LooksLikeMicrograph, name_of, read_labels
 from .metrics import METRICS
@@ -305,8 +305,7 @@ def _read_index(index: Path, split: str | None) -> dict[str, str]:
         with index.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise FileError("The index cannot be read", f"{index} ({reason})") from error
+        raise FileError("The index cannot be read", f"{index} ({reason(error)})") from error
     columns = {"image_id"} if split is None else {"image_id", "split"}
     if not rows or not columns <= rows[0].keys():
         raise SettingError(f"The index lacks {' or '.join(sorted(columns))}", str(index))
