@@ -214,3 +214,22 @@ def test_a_micrograph_is_refused_as_truth_and_named_as_prediction(tmp_path):
         list(evaluate(sample.labels, sample.micrograph))
     events = list(evaluate(sample.micrograph, sample.labels))
     assert any(isinstance(e, Notice) and "may be a micrograph" in e.text for e in events)
+
+
+def test_a_zarr_is_refused_by_name(tmp_path, folders):
+    (tmp_path / "a.ome.zarr").mkdir()
+    for pair in ((folders[0], tmp_path / "a.ome.zarr"), (tmp_path / "a.ome.zarr", folders[1])):
+        with pytest.raises(FileError, match="OME-Zarr cannot be opened yet"):
+            list(evaluate(*pair))
+
+
+def test_rows_of_an_index_without_an_image_do_not_count(folders, tmp_path):
+    index = tmp_path / "rows.csv"
+    index.write_text("split,image_id\nval,a\nval\n,\n")
+    result = last(*folders, index=index, split="val")
+    assert [image.name for image in result.images] == ["a"]
+    with pytest.raises(SettingError, match="Splits: val"):
+        list(evaluate(*folders, index=index, split="test"))
+    index.write_text("split,image_id\nval\n")
+    with pytest.raises(SettingError, match=r"lists no image: .*rows\.csv"):
+        list(evaluate(*folders, index=index))

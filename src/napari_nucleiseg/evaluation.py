@@ -12,7 +12,7 @@ import numpy as np
 
 from .errors import FileError, SettingError, ShapeError, reason
 from .events import Event, LeftOut, Notice
-from .io import SUFFIXES, LooksLikeMicrograph, name_of, read_labels
+from .io import SUFFIXES, LooksLikeMicrograph, name_of, read_labels, refuse_zarr
 from .metrics import METRICS
 from .metrics._matching import THRESHOLDS, Overlaps
 from .metrics.average_precision import ap_at
@@ -233,6 +233,7 @@ def _match(prediction: Path, truth: Path) -> dict[str, tuple[Path | None, Path |
     for path in (prediction, truth):
         if not path.exists():
             raise FileError("There is no such file or folder", str(path), "Check the path")
+        refuse_zarr(path)
     if prediction.is_file() and truth.is_file():
         return {_name(truth): (prediction, truth)}
     found, true = _label_files(prediction), _label_files(truth)
@@ -309,7 +310,10 @@ def _read_index(index: Path, split: str | None) -> dict[str, str]:
     columns = {"image_id"} if split is None else {"image_id", "split"}
     if not rows or not columns <= rows[0].keys():
         raise SettingError(f"The index lacks {' or '.join(sorted(columns))}", str(index))
-    splits = sorted({(row.get("split") or "").strip() for row in rows})
+    rows = [row for row in rows if row["image_id"]]
+    if not rows:
+        raise SettingError("The index lists no image", str(index), "Fill its column image_id")
+    splits = sorted({(row.get("split") or "").strip() for row in rows} - {""})
     if split is not None:
         rows = [row for row in rows if (row["split"] or "").strip().casefold() == split.casefold()]
     if not rows:
