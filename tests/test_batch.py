@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import unicodedata
 from pathlib import Path
 
@@ -315,3 +316,47 @@ def test_names_keep_their_own_spelling(tmp_path):
     spelled = unicodedata.normalize("NFD", "Zellkern-ü.png")
     [item] = find_items(put(tmp_path, spelled)).items
     assert item.name == spelled.removesuffix(".png")
+
+
+def test_a_zarr_is_named_and_not_looked_into(tmp_path):
+    put(tmp_path, "a.png", "b.ome.zarr/0/tile.png")
+    for recursive in (False, True):
+        found = find_items([str(tmp_path)], recursive=recursive)
+        assert [item.path.name for item in found.items] == ["a.png"]
+        assert [path.name for path in found.skipped] == ["b.ome.zarr"]
+
+
+@pytest.mark.parametrize("text", ["b.ome.zarr", "*.zarr", "."])
+def test_a_zarr_alone_says_what_to_do_with_it(tmp_path, monkeypatch, text):
+    put(tmp_path, "b.ome.zarr/0/tile.png")
+    monkeypatch.chdir(tmp_path)
+    found = find_items([text])
+    [(_, error)] = found.errors
+    assert "OME-Zarr cannot be opened yet: b.ome.zarr. Export the plane" in str(error)
+
+
+def test_a_link_that_leads_nowhere_is_called_one(tmp_path):
+    (tmp_path / "a.png").symlink_to(tmp_path / "gone.png")
+    put(tmp_path, "b.png")
+    found = find_items([str(tmp_path / "a.png"), str(tmp_path)])
+    assert [item.path.name for item in found.items] == ["b.png"]
+    [(_, error)] = found.errors
+    assert "The link leads nowhere" in str(error)
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_what_may_not_be_read_is_named_and_the_others_are_found(tmp_path, recursive):
+    put(tmp_path, "a.png", "locked/b.png")
+    locked = tmp_path / "locked"
+    locked.chmod(0)
+    if os.access(locked, os.R_OK):
+        pytest.skip("this user may read everything")
+    try:
+        inputs = [str(tmp_path), str(locked), str(locked / "b.png")]
+        found = find_items(inputs, recursive=recursive)
+    finally:
+        locked.chmod(0o700)
+    assert [item.path.name for item in found.items] == ["a.png"]
+    told = [str(error) for _, error in found.errors]
+    assert len(told) == (3 if recursive else 2)
+    assert all("cannot be read" in text and "Permission denied" in text for text in told)

@@ -32,6 +32,40 @@ def test_value_out_of_range_names_setting_and_value():
         SegmentConfig.parse({"probability": 7})
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"probability": 3}, r"probability = 3\. Allowed: a number, 0\.05 to 0\.95\."),
+        ({"probability": "high"}, r"probability = 'high'\. Allowed: a number"),
+        ({"probability": float("nan")}, "probability = nan"),
+        ({"min_area_px": 2.5}, r"min_area_px = 2\.5\. Allowed: a whole number, at least 0\."),
+        ({"device": "gpu"}, r"device = 'gpu'\. Allowed: auto or cpu or cuda or mps\."),
+        ({"model": None}, r"model = None\. Allowed: a text\."),
+        ({"probabilty": 0.5}, "Unknown setting: probabilty. Known: model, "),
+    ],
+)
+def test_settings_that_are_made_in_python_are_refused_in_the_same_words(values, message):
+    with pytest.raises(SettingError, match=message) as caught:
+        SegmentConfig(**values)
+    assert "pydantic" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"augment": {"blurr": 1}}, r"Unknown setting: augment\.blurr\. Known: scale_low, "),
+        ({"augment": {"blur": 7}}, r"augment\.blur = 7\. Allowed: a number, 0 to 1\."),
+        ({"augment": 3}, "augment = 3"),
+        ({"optimizer_options": 3}, r"optimizer_options = 3\. Allowed: a table of settings"),
+        ({"explain": "perhaps"}, r"explain = 'perhaps'\. Allowed: true or false"),
+    ],
+)
+def test_settings_inside_settings_are_named_with_the_way_to_them(values, message):
+    for make in (TrainConfig.parse, lambda v: TrainConfig(**v)):
+        with pytest.raises(SettingError, match=message):
+            make(values)
+
+
 def test_reads_yaml(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text("epochs: 3\naugment: {invert: 0.5}\n", encoding="utf-8")

@@ -10,10 +10,10 @@ import pytest
 
 from napari_nucleiseg.errors import FileError, SettingError, ShapeError
 from napari_nucleiseg.evaluation import Evaluated, ImageCompared, evaluate
-from napari_nucleiseg.events import Notice
+from napari_nucleiseg.events import LeftOut, Notice
 from napari_nucleiseg.io import write_labels
 from napari_nucleiseg.metrics.average_precision import average_precision
-from napari_nucleiseg.samples import read_sample
+from napari_nucleiseg.samples import SAMPLES, read_sample
 
 ONE = np.array([[1, 1, 0, 0], [1, 1, 0, 2], [0, 0, 0, 2]])
 MISSED = np.array([[5, 5, 0, 0], [5, 5, 0, 0], [0, 0, 0, 0]])
@@ -79,8 +79,8 @@ def test_a_prediction_without_truth_is_told_and_left_out(folders):
     pred, true = folders
     (true / "a.png").unlink()
     events = list(evaluate(pred, true))
-    assert [e.text for e in events if isinstance(e, Notice)] == [
-        "Without a true label image, and left out: a"
+    assert [e.text for e in events if isinstance(e, LeftOut)] == [
+        "1 of 2 predictions have no true label image and do not count: a"
     ]
     assert events[-1].summaries["all"].images == 1
 
@@ -206,3 +206,30 @@ def test_scores_of_a_sample_are_those_of_the_metrics(tmp_path):
     write_labels(tmp_path / "p.tif", prediction)
     image = last(tmp_path / "p.tif", tmp_path / "t.tif").images[0]
     assert list(image.ap.values()) == average_precision(truth, prediction).tolist()
+
+
+def test_a_micrograph_is_refused_as_truth_and_named_as_prediction(tmp_path):
+    sample = SAMPLES["fluorescence"]
+    with pytest.raises(FileError, match=r"looks like a micrograph.*fluorescence\.png"):
+        list(evaluate(sample.labels, sample.micrograph))
+    events = list(evaluate(sample.micrograph, sample.labels))
+    assert any(isinstance(e, Notice) and "may be a micrograph" in e.text for e in events)
+
+
+def test_a_zarr_is_refused_by_name(tmp_path, folders):
+    (tmp_path / "a.ome.zarr").mkdir()
+    for pair in ((folders[0], tmp_path / "a.ome.zarr"), (tmp_path / "a.ome.zarr", folders[1])):
+        with pytest.raises(FileError, match="OME-Zarr cannot be opened yet"):
+            list(evaluate(*pair))
+
+
+def test_rows_of_an_index_without_an_image_do_not_count(folders, tmp_path):
+    index = tmp_path / "rows.csv"
+    index.write_text("split,image_id\nval,a\nval\n,\n")
+    result = last(*folders, index=index, split="val")
+    assert [image.name for image in result.images] == ["a"]
+    with pytest.raises(SettingError, match="Splits: val"):
+        list(evaluate(*folders, index=index, split="test"))
+    index.write_text("split,image_id\nval\n")
+    with pytest.raises(SettingError, match=r"lists no image: .*rows\.csv"):
+        list(evaluate(*folders, index=index))

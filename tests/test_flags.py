@@ -16,6 +16,7 @@ from napari_nucleiseg.flags import (
     apply_assignments,
     flag_fields,
     flag_name,
+    parse_flags,
     read_recipe,
     recipe_names,
     with_settings,
@@ -37,7 +38,7 @@ def settings_of(config: type[Config], *words: str) -> dict[str, Any]:
     @app.command()
     @with_settings(config)
     def command(name: str, settings: dict[str, Any]) -> None:
-        seen.append((name, settings))
+        seen.append((name, parse_flags(config, settings).model_dump(exclude_unset=True)))
 
     result = CliRunner().invoke(app, ["x", *words])
     assert result.exit_code == 0, result.output

@@ -306,3 +306,16 @@ def test_gpu_and_cpu_agree(sample):
     gpu = segment_now(micrograph, SegmentConfig(device="cuda"))
     assert gpu.manifest["device"] == "cuda"
     assert average_precision(segment_now(micrograph, CPU).labels, gpu.labels, [0.9])[0] > 0.9
+
+
+def test_pixels_without_their_meaning_are_refused_with_a_way_on(fluorescence):
+    with pytest.raises(TypeError, match=r"takes a Micrograph, not ndarray.*read_micrograph"):
+        segment_now(fluorescence[0].pixels)
+
+
+def test_an_overlap_that_cannot_be_is_said_where_tiles_are_used(fluorescence):
+    said = "Tiles overlap by half of their 256 px, not by 160 px"
+    for tile, expected in ((256, True), (512, False)):
+        events = segment(fluorescence[0], SegmentConfig(tile_px=tile, overlap_px=160))
+        texts = [e.text for e in events if isinstance(e, Notice)]
+        assert any(said in text for text in texts) == expected

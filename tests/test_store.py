@@ -15,6 +15,7 @@ from napari_nucleiseg.store import (
     list_models,
     load_network,
     model_problems,
+    read_card,
     save_model,
     user_folder,
 )
@@ -141,3 +142,24 @@ def test_saved_weights_are_half_precision_where_that_is_safe(tmp_path):
     assert kept["w"].dtype == torch.float16
     assert kept["variance"].item() == 1e6
     check_hash(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("x.tif", r"This is not a model: 'x\.tif'\. Choose a \.safetensors file .* one of: nuclei"),
+        ("", "This is not a model: ''"),
+        ("folder/x", "This is not a model"),
+        ("run/last.pt", r"checkpoint .* is not a model: run/last\.pt\. Choose the \.safetensors"),
+    ],
+)
+def test_what_cannot_be_the_name_of_a_model_is_not_taken_for_one(name, words):
+    with pytest.raises(ModelError, match=words) as caught:
+        find_model(name)
+    assert ".tif.safetensors" not in str(caught.value)
+
+
+def test_a_card_that_is_no_yaml_is_told_by_its_line(copied):
+    copied.with_suffix(".yaml").write_text("a: 1\nb: [c\nd: :")
+    with pytest.raises(ModelError, match=r"cannot be read: .*\(its line 3 is not understood\)"):
+        read_card(copied)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing, suppress
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 import numpy as np
 import pytest
@@ -438,3 +438,10 @@ def test_what_layers_learn_is_recorded_epoch_by_epoch(data, tmp_path):
 def test_layers_at_rest_are_told():
     assert "at rest: 1 of 2 layers" in training._rates_line([0.0, 0.03])
     assert "at rest" not in training._rates_line([0.01, 0.03])
+
+
+@pytest.mark.parametrize(("held_out", "said"), [(0.05, True), (0, False)])
+def test_too_few_to_hold_one_out_is_said(data, tmp_path, held_out, said):
+    with closing(train(data, SMALL.model_copy(update={"held_out": held_out}), tmp_path)) as events:
+        texts = [e.text for e in takewhile(lambda e: isinstance(e, Notice), events)]
+    assert any("Too few to hold one out" in text for text in texts) == said

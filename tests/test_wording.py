@@ -85,3 +85,10 @@ def test_a_model_is_listed_with_its_score():
     assert wording.model_title(card, "Nuclei") == "Nuclei · AP 0.61"
     for useless in ({}, {"scores": None}, {"scores": {"all": {}}}):
         assert wording.model_title(useless, "Nuclei") == "Nuclei"
+
+
+def test_a_file_that_the_system_refuses_is_no_fault_of_the_program():
+    error = PermissionError(13, "Permission denied", "scans/a.png")
+    text = wording.sentence(error)
+    assert text.startswith("scans/a.png cannot be used (Permission denied).")
+    assert "went wrong" in wording.sentence(OSError("no file has to do with it"))

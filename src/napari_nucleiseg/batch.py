@@ -33,10 +33,10 @@ from pathlib import Path, PurePath
 
 from .channels import choose_pixels
 from .config import SegmentConfig
-from .errors import FileError, NucleisegError
+from .errors import FileError, NucleisegError, reason
 from .events import Event, Notice, Segmented
 from .files import write_text
-from .io import FORMATS, SUFFIXES, name_of, read_micrograph, write_labels
+from .io import FORMATS, SUFFIXES, is_zarr, name_of, read_micrograph, refuse_zarr, write_labels
 from .overlay import draw_outlines, write_picture
 from .segmentation import segment
 
@@ -129,7 +129,7 @@ def find_items(inputs: Sequence[str], *, recursive: bool = False, out: Path | No
     files: dict[str, tuple[Path, PurePath]] = {}
     for text in inputs:
         try:
-            for path, below in _expand(text, recursive, out, found.skipped):
+            for path, below in _expand(text, recursive, out, found):
                 files.setdefault(os.path.abspath(path), (path, below))
         except NucleisegError as error:
             found.errors.append((text, error))
@@ -139,49 +139,86 @@ def find_items(inputs: Sequence[str], *, recursive: bool = False, out: Path | No
 
 
 def _expand(
-    text: str, recursive: bool, out: Path | None, skipped: list[Path]
+    text: str, recursive: bool, out: Path | None, found: Found
 ) -> list[tuple[Path, PurePath]]:
     """Files an input stands for, each with its folder below the output folder."""
     if not text.strip():
         raise FileError("An input is empty", repr(text), "Name a file, a folder or a pattern")
-    path = Path(text).expanduser()
-    if path.is_file():
-        if _is_result(path) and path.with_suffix(".json").is_file():
+    path = Path(os.path.expanduser(text))
+    is_folder = os.path.isdir(path)
+    if os.path.isfile(path):
+        if _is_result(path) and os.path.isfile(path.with_suffix(".json")):
             return []
         return [(path, PurePath())]
-    try:
-        if path.is_dir():
-            folders = sorted(_folders(path, out)) if recursive else [path]
-            members = [p for folder in folders for p in sorted(folder.iterdir()) if p.is_file()]
-        elif glob.has_magic(text):
-            members = sorted(
-                p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file()
-            )
-        else:
-            raise FileError("There is no such file or folder", text, "Check the path")
-    except OSError as error:
-        raise FileError("The folder cannot be read", f"{text} ({error.strerror})") from error
+    refuse_zarr(path)
+    problems: list[tuple[str, NucleisegError]] = []
+    if is_folder:
+        folders = sorted(_folders(path, out, problems)) if recursive else [path]
+        present = [p for folder in folders for p in _contents(folder, problems)]
+    elif glob.has_magic(text):
+        present = sorted(map(Path, glob.glob(str(path), recursive=True)))
+    else:
+        raise _not_found(path, text)
+    found.errors += problems
+    members = [p for p in present if os.path.isfile(p) or is_zarr(p)]
     members = [p for p in members if not (p.name.startswith(".") or _is_result(p))]
     files = [p for p in members if _is_candidate(p)]
     left_out = set(members) - set(files)
-    skipped += [p for p in members if p in left_out]
-    if not files and path.is_dir():
+    found.skipped += [p for p in members if p in left_out]
+    for member in members if not files else ():
+        refuse_zarr(member)
+    if not files and is_folder and not problems:
         deeper = "" if recursive else ", or add --recursive to look into the folders inside"
         raise FileError("The folder holds no micrographs", text, f"Check the path{deeper}")
-    if not files:
+    if not files and not is_folder:
         raise FileError("No micrograph has a name like this", text, "Check the pattern")
-    return [(p, p.parent.relative_to(path) if path.is_dir() else PurePath()) for p in files]
+    return [(p, p.parent.relative_to(path) if is_folder else PurePath()) for p in files]
 
 
-def _folders(top: Path, out: Path | None) -> Iterator[Path]:
+def _contents(folder: Path, problems: list[tuple[str, NucleisegError]]) -> list[Path]:
+    """What lies in a folder, by name; one that may not be looked into is a problem of its own."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        problems.append(_unreadable(folder, error))
+        return []
+
+
+def _unreadable(folder: Path | str, error: OSError) -> tuple[str, NucleisegError]:
+    where = f"{folder} ({reason(error)})"
+    return str(folder), FileError("The folder cannot be read", where, "Check who may read it")
+
+
+def _not_found(path: Path, text: str) -> FileError:
+    """Why there is nothing at a path: it does not exist, or is hidden from this user."""
+    if os.path.islink(path):
+        return FileError("The link leads nowhere", text, "Check where its file is now")
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return FileError("There is no such file or folder", text, "Check the path")
+    except OSError as error:
+        return FileError("The file cannot be read", f"{text} ({reason(error)})", "Check the path")
+    return FileError("This is no file and no folder", text, "Check the path")
+
+
+def _folders(
+    top: Path, out: Path | None, problems: list[tuple[str, NucleisegError]]
+) -> Iterator[Path]:
     """A folder and all inside it, without hidden ones and the results' own."""
     results = None if out is None else os.path.abspath(out)
-    for folder, inner, _ in os.walk(top):
+
+    def note(error: OSError) -> None:
+        problems.append(_unreadable(error.filename, error))
+
+    for folder, inner, _ in os.walk(top, onerror=note):
         yield Path(folder)
         inner[:] = [
             name
             for name in inner
-            if name[0] != "." and os.path.abspath(os.path.join(folder, name)) != results
+            if name[0] != "."
+            and os.path.abspath(os.path.join(folder, name)) != results
+            and not is_zarr(Path(folder, name))
         ]
 
 
@@ -192,6 +229,8 @@ def _is_result(path: Path) -> bool:
 
 def _is_candidate(path: Path) -> bool:
     """Whether a file claims to be an image of a format that can be read."""
+    if path.is_dir():
+        return False
     if path.suffix.lower() in SUFFIXES:
         return True
     beginnings = tuple(m for name in FORMATS.names() for m in FORMATS.module(name).MAGIC)

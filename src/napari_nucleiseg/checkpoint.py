@@ -74,10 +74,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
         state = torch.load(path, map_location="cpu", weights_only=True)
         version = state.pop("version")
         state["config"] = TrainConfig.model_validate_json(state["config"])
-        if version != VERSION:
-            raise ValueError(f"version {version}, this program reads {VERSION}")
-        return Checkpoint(**state)
+        if version == VERSION:
+            return Checkpoint(**state)
     except Exception as error:
         raise FileError(
-            "The checkpoint cannot be read", f"{path} ({type(error).__name__}: {error})"
+            "The checkpoint cannot be read",
+            str(path),
+            "It is damaged, or another program or version wrote it; take a copy or train anew",
         ) from error
+    raise FileError(
+        "The checkpoint is of another version of this program",
+        f"{path} has version {version}, this program reads {VERSION}",
+        "Use the version of the program that wrote it, or train anew",
+    )

@@ -2,25 +2,85 @@
 
 from __future__ import annotations
 
+import types
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
-from .errors import SettingError
+from .errors import SettingError, reason
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
+def value_type(field: FieldInfo) -> Any:
+    """Type of a field's value where it has one, without the None that stands for "unset"."""
+    kind = field.annotation
+    if get_origin(kind) in (Union, types.UnionType):
+        inner = [a for a in get_args(kind) if a is not type(None)]
+        kind = inner[0] if len(inner) == 1 else None
+    return kind
+
+
+def range_of(field: FieldInfo) -> str:
+    """Range of a number in words, "0.05 to 0.95" or "at least 1"; empty where all will do."""
+    limits = {
+        word: getattr(bound, sign)
+        for bound in field.metadata
+        for sign, word in (("ge", "least"), ("gt", "above"), ("le", "most"), ("lt", "below"))
+        if getattr(bound, sign, None) is not None
+    }
+    if set(limits) == {"least", "most"}:
+        return f"{limits['least']:g} to {limits['most']:g}"
+    names = {"least": "at least", "above": "above", "most": "at most", "below": "below"}
+    return ", ".join(f"{names[word]} {value:g}" for word, value in limits.items())
+
+
+def allowed(field: FieldInfo) -> str:
+    """What a field takes, in words: "a number, 0.05 to 0.95"; empty where that is hard to say."""
+    kind = value_type(field)
+    if get_origin(kind) is Literal:
+        return " or ".join(str(choice) for choice in get_args(kind))
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    name = "a table of settings" if get_origin(kind) is dict else names.get(kind)
+    return ", ".join(filter(None, (name, range_of(field)))) if name else ""
+
+
 class Config(BaseModel):
-    """Frozen settings that refuse what they do not know."""
+    """Frozen settings that refuse what they do not know, in one sentence."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
+    if not TYPE_CHECKING:  # the fields are the signature
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise _in_words(error, type(self)) from None
+
+        # settings inside settings are checked without it, so that errors tell the way to them
+        __init__.__pydantic_base_init__ = True
+
     @classmethod
-    def parse(cls, values: dict[str, Any], source: str = "settings") -> Any:
+    def parse(
+        cls,
+        values: dict[str, Any],
+        source: str = "",
+        spelled: Callable[[str, Any], str] | None = None,
+    ) -> Any:
         """Make one from plain values.
+
+        Parameters
+        ----------
+        values : dict
+        source : str
+            The file they are from, for messages.
+        spelled : callable, optional
+            How name and value are written where they are from, for messages.
 
         Raises
         ------
@@ -30,18 +90,7 @@ class Config(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"]) or source
-            if first["type"] == "extra_forbidden":
-                known = ", ".join(cls.model_fields)
-                raise SettingError(
-                    f"Unknown setting in {source}", name, f"Known: {known}"
-                ) from None
-            raise SettingError(
-                f"Setting out of range in {source}",
-                f"{name} = {first['input']!r}",
-                first["msg"],
-            ) from None
+            raise _in_words(error, cls, source, spelled) from None
 
     @classmethod
     def from_yaml(cls, path: Path) -> Any:
@@ -51,12 +100,50 @@ class Config(BaseModel):
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise SettingError(
                 "The settings file cannot be read",
-                f"{path} ({error})",
+                f"{path} ({reason(error)})",
                 "Check the path and the YAML",
             ) from error
         if not isinstance(values, dict):
             raise SettingError("The settings file holds no settings", str(path))
         return cls.parse(values, source=str(path))
+
+
+def _in_words(
+    error: ValidationError,
+    config: type[Config],
+    source: str = "",
+    spelled: Callable[[str, Any], str] | None = None,
+) -> SettingError:
+    """Say of the first thing that is wrong what it is and what is allowed."""
+    first = error.errors(include_url=False)[0]
+    place = [str(part) for part in first["loc"]]
+    name, value = ".".join(place), first["input"]
+    inside = f" in {source}" if source else ""
+    owner: Any = config
+    field: FieldInfo | None = None
+    for part in place:
+        field = owner.model_fields.get(part) if hasattr(owner, "model_fields") else None
+        if field is None:
+            break
+        owner = value_type(field)
+    if first["type"] == "extra_forbidden" and hasattr(owner, "model_fields"):
+        return SettingError(
+            f"Unknown setting{inside}", name, f"Known: {', '.join(owner.model_fields)}"
+        )
+    if first["type"] == "missing":
+        return SettingError(f"A setting is missing{inside}", name)
+    if not name or hasattr(owner, "model_fields"):
+        return SettingError(
+            f"Settings are written as name and value{inside}",
+            f"{name} = {value!r}" if name else repr(value),
+        )
+    written = spelled(name, value) if spelled else f"{name} = {value!r}"
+    known = allowed(field) if field else ""
+    if field and first["type"] == "string_pattern_mismatch":
+        known = field.description or known
+    # the sentence of pydantic is better than none
+    remedy = f"Allowed: {known}" if known else first["msg"]
+    return SettingError(f"A setting has a value that is not allowed{inside}", written, remedy)
 
 
 class SegmentConfig(Config):

@@ -7,8 +7,10 @@ not load PyTorch at all.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import warnings
@@ -64,8 +66,6 @@ def _may_have_gpu() -> bool:
     """Whether PyTorch might find a GPU here, told without loading PyTorch."""
     if find_spec("torch") is None:
         return False
-    import sys
-
     if sys.platform == "darwin":
         return True
     return any(Path(p).exists() for p in ("/dev/nvidia0", "/dev/kfd", "/dev/dxg")) or (
@@ -173,10 +173,25 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("napari-nucleiseg") / "openvino"
 
 
+def _import_openvino() -> Any:
+    """Import OpenVINO without its telemetry, which tells Google Analytics of every import.
+
+    Nothing leaves this computer. OpenVINO itself does without where the package is not installed.
+    """
+    hidden = "openvino_telemetry"
+    already = "openvino" in sys.modules or hidden in sys.modules
+    if not already:
+        sys.modules[hidden] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module("openvino")
+    finally:
+        if not already:
+            del sys.modules[hidden]
+
+
 def _openvino(model: ModelCard) -> Predict:
     """Run the OpenVINO copy of a model, made now if there is none yet."""
-    import openvino
-
+    openvino = _import_openvino()
     # hashed: the texts come from a card and must not lead out of the cache
     key = hashlib.sha256(f"{model.sha256} {_version('openvino')}".encode()).hexdigest()[:32]
     kept = cache_folder() / key / "network.xml"
@@ -207,9 +222,9 @@ def _openvino(model: ModelCard) -> Predict:
 
 def _convert(model: ModelCard, kept: Path) -> Any:
     """Make the OpenVINO copy, compare it with PyTorch, and keep it where that is possible."""
-    import openvino
     import torch
 
+    openvino = _import_openvino()
     network: Any = load_network(model)
     side = max(64, 2 * model.multiple)
     example = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))

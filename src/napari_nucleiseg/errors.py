@@ -27,6 +27,23 @@ class NucleisegError(Exception):
         return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
 
 
+def reason(error: Exception) -> str:
+    """Why reading or writing a text file failed, in few words that need no programmer.
+
+    Parameters
+    ----------
+    error : exception
+        Of the system, of decoding text, or of PyYAML.
+    """
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no text file"
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        return f"its line {mark.line + 1} is not understood"
+    said = error.strerror if isinstance(error, OSError) else None
+    return said or " ".join(str(error).split())
+
+
 class FileError(NucleisegError):
     """A file that cannot be read or written as what it was taken for."""
 

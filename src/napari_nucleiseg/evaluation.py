@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .errors import FileError, SettingError, ShapeError
-from .events import Event, Notice
-from .io import SUFFIXES, name_of, read_labels
+from .errors import FileError, SettingError, ShapeError, reason
+from .events import Event, LeftOut, Notice
+from .io import SUFFIXES, LooksLikeMicrograph, name_of, read_labels, refuse_zarr
 from .metrics import METRICS
 from .metrics._matching import THRESHOLDS, Overlaps
 from .metrics.average_precision import ap_at
@@ -120,12 +120,14 @@ def evaluate(
     Yields
     ------
     Event
-        `Notice`, `ImageCompared` after each image, and last `Evaluated`.
+        `Notice`, `LeftOut` for predictions without a true label image, `ImageCompared` after each
+        image, and last `Evaluated`.
 
     Raises
     ------
     FileError
-        If an image lacks its true or predicted label image, or if one cannot be read.
+        If an image lacks its true or predicted label image, or if one cannot be read, or if a
+        true one looks like a micrograph.
     SettingError
         If the index does not say what is asked of it.
     ShapeError
@@ -141,7 +143,10 @@ def evaluate(
     else:
         groups = {name: "" for name, (_, true) in pairs.items() if true is not None}
         if extra := [name for name in pairs if name not in groups]:
-            yield Notice(f"Without a true label image, and left out: {_list(extra)}")
+            yield LeftOut(
+                f"{len(extra)} of {len(pairs)} predictions have no true label image and do not "
+                f"count: {_list(extra)}"
+            )
     names = sorted(groups)
     _check_complete(pairs, names, prediction, truth)
     compared: list[ImageCompared] = []
@@ -151,6 +156,12 @@ def evaluate(
         if found_path is None or true_path is None:
             raise TypeError(f"{name} passed the check and is not complete")
         true, notices = read_labels(true_path)
+        if any(isinstance(text, LooksLikeMicrograph) for text in notices):
+            raise FileError(
+                "The true label image looks like a micrograph, with grey values as numbers",
+                str(true_path),
+                "Give label images as truth, with 0 as background and a number for each nucleus",
+            )
         found, more = read_labels(found_path)
         for text in (*notices, *more):
             yield Notice(text)
@@ -222,6 +233,7 @@ def _match(prediction: Path, truth: Path) -> dict[str, tuple[Path | None, Path |
     for path in (prediction, truth):
         if not path.exists():
             raise FileError("There is no such file or folder", str(path), "Check the path")
+        refuse_zarr(path)
     if prediction.is_file() and truth.is_file():
         return {_name(truth): (prediction, truth)}
     found, true = _label_files(prediction), _label_files(truth)
@@ -294,12 +306,14 @@ def _read_index(index: Path, split: str | None) -> dict[str, str]:
         with index.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise FileError("The index cannot be read", f"{index} ({reason})") from error
+        raise FileError("The index cannot be read", f"{index} ({reason(error)})") from error
     columns = {"image_id"} if split is None else {"image_id", "split"}
     if not rows or not columns <= rows[0].keys():
         raise SettingError(f"The index lacks {' or '.join(sorted(columns))}", str(index))
-    splits = sorted({(row.get("split") or "").strip() for row in rows})
+    rows = [row for row in rows if row["image_id"]]
+    if not rows:
+        raise SettingError("The index lists no image", str(index), "Fill its column image_id")
+    splits = sorted({(row.get("split") or "").strip() for row in rows} - {""})
     if split is not None:
         rows = [row for row in rows if (row["split"] or "").strip().casefold() == split.casefold()]
     if not rows:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import functools
 import inspect
-import types
+import os
 from collections.abc import Callable, Iterable, Mapping
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 import yaml
 from pydantic.fields import FieldInfo
 
-from .config import Config
-from .errors import SettingError
+from .config import Config, range_of, value_type
+from .errors import SettingError, reason
 from .registry import Registry
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -39,13 +38,13 @@ def with_settings(config: type[Config]) -> Callable[[Callable[..., None]], Calla
     Parameters
     ----------
     config : subclass of Config
-        Help, range, choices and default of the flags come from its fields; ranges are checked by
-        the class itself, so that they are the same here as in a form or a file.
+        Help, range, choices and default of the flags come from its fields; `parse_flags` checks
+        the values by the class itself, so that they are the same here as in a form or a file.
 
     Returns
     -------
     callable
-        Decorator of a command that takes ``settings``, a dict: those the user has set.
+        Decorator of a command that takes ``settings``, a dict: those the user has set, as text.
     """
     fields = flag_fields(config)
 
@@ -57,7 +56,7 @@ def with_settings(config: type[Config]) -> Callable[[Callable[..., None]], Calla
                 value = values.pop(name)
                 source = ctx.get_parameter_source(name)
                 if source is not None and source.name != "DEFAULT":
-                    settings[name] = value.value if isinstance(value, Enum) else value
+                    settings[name] = value
             command(**values, settings=settings)
 
         own = [p for p in signature_of(command) if p.name != "settings"]
@@ -83,16 +82,16 @@ def set_signature(command: Callable[..., Any], parameters: Iterable[inspect.Para
     command.__annotations__ = {p.name: p.annotation for p in named}
 
 
-def _flag_type(field: FieldInfo) -> Any:
-    """Type Typer shall read, or None where a flag cannot hold the value."""
-    kind = field.annotation
-    if get_origin(kind) in (Union, types.UnionType):
-        inner = [a for a in get_args(kind) if a is not type(None)]
-        kind = inner[0] if len(inner) == 1 else None
-    if get_origin(kind) is Literal:
-        choices = {str(choice): str(choice) for choice in get_args(kind)}
-        return Enum("Choice", choices)
-    return kind if kind in (str, int, float, bool) else None
+def _flag_type(field: FieldInfo) -> type | None:
+    """Type Typer shall read, or None where a flag cannot hold the value.
+
+    All but switches are read as text: the settings class turns it into what it is to be, and says
+    it in the same words as everywhere if it cannot.
+    """
+    kind = value_type(field)
+    if kind is bool:
+        return bool
+    return str if kind in (str, int, float) or get_origin(kind) is Literal else None
 
 
 def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
@@ -101,17 +100,22 @@ def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
     spelled = flag_name(name)
     if kind is bool:
         spelled += f"/--no-{spelled[2:]}"
+    value = value_type(field)
+    choices = "|".join(map(str, get_args(value))) if get_origin(value) is Literal else None
     option = typer.Option(
         spelled,
         help=_sentence(field) + _known(name),
+        metavar=choices or {int: "NUMBER", float: "NUMBER", str: "TEXT"}.get(value),
         rich_help_panel="Settings",
         show_default=default is not None,
     )
+    if kind is str and default is not None:
+        default = str(default)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
-        annotation=Annotated[kind | None if default is None else kind, option],
+        annotation=Annotated[kind | None if default is None else kind, option],  # type: ignore[operator]
     )
 
 
@@ -119,18 +123,33 @@ def _sentence(field: FieldInfo) -> str:
     """Help of a flag: the field's description, and its range in words."""
     text = field.description or ""
     text = text[:1].upper() + text[1:]
-    limits = {
-        word: getattr(bound, sign)
-        for bound in field.metadata
-        for sign, word in (("ge", "least"), ("gt", "above"), ("le", "most"), ("lt", "below"))
-        if getattr(bound, sign, None) is not None
-    }
-    if set(limits) == {"least", "most"}:
-        words = [f"{limits['least']:g} to {limits['most']:g}"]
-    else:
-        names = {"least": "at least", "above": "above", "most": "at most", "below": "below"}
-        words = [f"{names[word]} {value:g}" for word, value in limits.items()]
-    return f"{text}; {', '.join(words)}." if words else f"{text}."
+    words = range_of(field)
+    return f"{text}; {words}." if words else f"{text}."
+
+
+def parse_flags(
+    config: type[Config], flags: Mapping[str, Any], others: Mapping[str, Any] | None = None
+) -> Any:
+    """Make settings from flags, which are named as the user wrote them where they are wrong.
+
+    Parameters
+    ----------
+    config : subclass of Config
+    flags : mapping
+        What `with_settings` gives.
+    others : mapping, optional
+        Settings from elsewhere; flags win over them.
+
+    Raises
+    ------
+    SettingError
+        In one sentence: which flag or setting, which value, what is allowed.
+    """
+
+    def spelled(name: str, value: Any) -> str:
+        return f"{flag_name(name)} {value}" if name in flags else f"{name} = {value!r}"
+
+    return config.parse({**(others or {}), **flags}, spelled=spelled)
 
 
 _PACKAGE = __name__.rpartition(".")[0]
@@ -202,7 +221,7 @@ def read_recipe(name: str) -> dict[str, Any]:
     SettingError
         If there is none, or if it is not a table of settings.
     """
-    path = RECIPES / f"{name}.yaml" if name in recipe_names() else Path(name).expanduser()
+    path = RECIPES / f"{name}.yaml" if name in recipe_names() else Path(os.path.expanduser(name))
     if not path.is_file():
         raise SettingError(
             "There is no such recipe",
@@ -212,8 +231,7 @@ def read_recipe(name: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise SettingError("The recipe cannot be read", f"{path} ({reason})") from error
+        raise SettingError("The recipe cannot be read", f"{path} ({reason(error)})") from error
     if not isinstance(values, dict):
         raise SettingError(
             "The recipe holds no settings", str(path), "Write one a line: name: value"

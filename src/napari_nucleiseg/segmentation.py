@@ -59,7 +59,14 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
     ------
     NucleisegError
         If model, channel or device are not there, or memory does not suffice.
+    TypeError
+        If it is given anything but a micrograph, for example its pixels alone.
     """
+    if not isinstance(micrograph, Micrograph):
+        raise TypeError(
+            f"segment takes a Micrograph, not {type(micrograph).__name__}. Make one of pixels by "
+            'Micrograph(pixels, "YX"), or read a file by read_micrograph(path)'
+        )
     started = time.monotonic()
     model = find_model(config.model)
     for text in micrograph.notices:
@@ -70,6 +77,11 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
     pixels = chosen.pixels
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         yield Notice(f"{micrograph.name} holds pixels that are not numbers; they count as dark")
+    if 2 * config.overlap_px > config.tile_px < max(chosen.shape):
+        yield Notice(
+            f"Tiles overlap by half of their {config.tile_px} px, not by {config.overlap_px} px: "
+            "more than half of a tile is not possible"
+        )
     low, high = intensity_range(pixels, model.normalise)
     if high > low:
         engine = build_engine(model, config)

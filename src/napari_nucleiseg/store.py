@@ -19,7 +19,7 @@ import yaml
 from pydantic import ConfigDict, Field
 
 from .config import Config
-from .errors import ModelError, SettingError
+from .errors import ModelError, SettingError, reason
 from .intensity import NormaliseConfig
 
 if TYPE_CHECKING:
@@ -36,9 +36,12 @@ class _CardFields(Config):
 
     name: str | None = Field(None, min_length=1)
     title: str | None = None
-    architecture: str = Field(pattern=r"^\w+$")
+    architecture: str = Field(pattern=r"^\w+$", description="the name of an architecture")
     architecture_options: dict[str, Any] = Field(default_factory=dict)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: str = Field(
+        pattern=r"^[0-9a-f]{64}$",
+        description="the SHA-256 hash of the weights, 64 digits 0-9 and a-f",
+    )
     normalise: NormaliseConfig
     maps: tuple[str, ...] = Field(min_length=1)
     multiple: int = Field(ge=1, le=1024)
@@ -108,7 +111,9 @@ def read_card(path: Path) -> ModelCard:
     try:
         card = _parse(beside, beside.stat().st_mtime_ns)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ModelError("The model's card cannot be read", f"{beside} ({error})") from error
+        raise ModelError(
+            "The model's card cannot be read", f"{beside} ({reason(error)})"
+        ) from error
     try:
         fields: _CardFields = _CardFields.parse(card, source=str(beside))
     except SettingError as error:
@@ -174,7 +179,7 @@ def find_model(name: str | Path) -> ModelCard:
     """
     text = str(name)
     if text.endswith(".safetensors"):
-        return read_card(Path(text).expanduser())
+        return read_card(Path(os.path.expanduser(text)))
     models, problems = _scan()
     for model in models:
         if model.name == text:
@@ -183,11 +188,23 @@ def find_model(name: str | Path) -> ModelCard:
         if f"{text}.safetensors" in problem or f"{text}.yaml" in problem:
             raise ModelError("The model cannot be used", text, problem)
     known = ", ".join(m.name for m in models) or "none"
+    path = Path(os.path.expanduser(text))
+    if path.suffix == ".pt":
+        raise ModelError(
+            "A checkpoint of a training is not a model",
+            text,
+            "Choose the .safetensors file that the training wrote beside it",
+        )
+    if not text.strip() or path.suffix or path.name != text or path.exists():
+        raise ModelError(
+            "This is not a model",
+            repr(text),
+            f"Choose a .safetensors file with its card (.yaml) beside it, or one of: {known}",
+        )
     raise ModelError(
         "There is no such model",
         repr(text),
-        f"Known: {known}. To add one, put {Path(text).name}.safetensors and "
-        f"{Path(text).name}.yaml into {user_folder()}",
+        f"Known: {known}. To add one, put {text}.safetensors and {text}.yaml into {user_folder()}",
     )
 
 

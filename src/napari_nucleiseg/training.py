@@ -407,6 +407,11 @@ def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator
             "No nucleus is marked in any label image", str(data), "Check the label images"
         )
     yield Notice(f"Micrographs that train: {len(training)}; held out: {len(held_out)}")
+    if config.held_out and not held_out:
+        yield Notice(
+            "Too few to hold one out: no scores are shown, and the last epoch is kept instead of "
+            "the best. Add micrographs, ten of a kind, or raise held_out"
+        )
     if not held_out and getattr(SCHEDULES.module(config.schedule), "SCORES", False):
         raise TrainingError(
             f"The schedule {config.schedule} goes by held-out micrographs, and there are none",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -96,6 +97,11 @@ def scores(dice: float, iou: float, ap50: float, true_count: int) -> str:
     return f"Dice {dice:.2f} · IoU {iou:.2f} · AP@0.5 {ap50:.2f} ({against})"
 
 
+def is_about_a_file(error: BaseException) -> bool:
+    """Whether the system refused to use a file and says which and why."""
+    return isinstance(error, OSError) and bool(error.filename is not None and error.strerror)
+
+
 def sentence(error: BaseException, report: str = "Copy the details and report them") -> str:
     """Give an error as one line that says what to do; the rest is in its traceback.
 
@@ -109,6 +115,9 @@ def sentence(error: BaseException, report: str = "Copy the details and report th
         return " ".join(str(error).split())
     if isinstance(error, MemoryError):
         return "There is not enough memory. Close other programs or crop the micrograph."
+    if isinstance(error, OSError) and is_about_a_file(error):
+        where = "A file" if isinstance(error.filename, int) else os.fsdecode(error.filename)
+        return f"{where} cannot be used ({error.strerror}). Check the path and who may use it."
     reason = " ".join(str(error).split()).rstrip(".")
     said = f" ({reason})" if reason else ""
     return f"Something went wrong inside the program{said}. {report.rstrip('.')}."

@@ -64,6 +64,17 @@ def test_an_index_without_its_columns_is_named(folder):
         find_pairs(folder)
 
 
+def test_an_index_that_is_no_text_is_named(folder):
+    (folder / "index.csv").write_bytes(b"\xff\xfe\0image_id")
+    with pytest.raises(TrainingError, match=r"cannot be read: .*index\.csv \(it is no text file\)"):
+        find_pairs(folder)
+
+
+def test_a_short_row_of_an_index_is_in_no_split(folder):
+    (folder / "index.csv").write_text("image_id,split\na,train\nb\n", encoding="utf-8")
+    assert {p.name: p.split for p in find_pairs(folder)[0]} == {"a": "train", "b": ""}
+
+
 def test_finds_label_images_beside_the_micrographs(folder, tmp_path):
     flat = tmp_path / "flat"
     flat.mkdir()

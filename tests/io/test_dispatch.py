@@ -107,9 +107,33 @@ def test_missing_folder_and_zarr_are_said(tmp_path):
     with pytest.raises(FileError, match="not a folder"):
         read_micrograph(tmp_path)
     (tmp_path / "a.ome.zarr").mkdir()
-    for read in (read_micrograph, read_labels):
-        with pytest.raises(FileError, match="OME-Zarr cannot be opened yet"):
-            read(tmp_path / "a.ome.zarr")
+    (tmp_path / "plain name").mkdir()
+    (tmp_path / "plain name" / ".zgroup").write_text("{}")
+    for name in ("a.ome.zarr", "plain name"):
+        for read in (read_micrograph, read_labels):
+            with pytest.raises(FileError, match=f"OME-Zarr cannot be opened yet: {name}"):
+                read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", NOT_PICTURES)
+def test_what_decoders_say_to_programmers_stays_in_the_traceback(tmp_path, name):
+    content, _ = NOT_PICTURES[name]
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(FileError) as caught:
+        read_micrograph(path)
+    for word in ("unpack", "buffer", "EOF", "chunk", "magic", "Error"):
+        assert word not in str(caught.value)
+
+
+def test_a_text_too_long_for_a_picture_is_not_called_damage(tmp_path):
+    from PIL.PngImagePlugin import PngInfo
+
+    texts = PngInfo()
+    texts.add_text("Comment", "a" * 2_000_000, zip=True)
+    Image.new("L", (4, 4)).save(tmp_path / "a.png", pnginfo=texts)
+    with pytest.raises(FileError, match=r"text too long for a picture: a\.png\. Save it again"):
+        read_micrograph(tmp_path / "a.png")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read all")
@@ -265,7 +289,7 @@ EXPECTED: dict[str, tuple[str, tuple[int, ...], float | None] | str] = {
     "palette.png": ("YXS", (150, 162, 3), None),
     "palette.tif": ("YXS", (151, 157, 3), None),
     "planar-rgb-lzw.tif": ("YXS", (499, 374, 3), None),
-    "png-text-bomb.png": "damaged",
+    "png-text-bomb.png": "text too long for a picture",
     "scanr-datatype.tif": ("YX", (1024, 1344), None),
     "signed-int16.tif": ("YX", (64, 64), None),
     "text-named-png.png": "not a picture",

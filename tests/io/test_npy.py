@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_nucleiseg.errors import NucleisegError, ShapeError
+from napari_nucleiseg.errors import FileError, NucleisegError, ShapeError
 from napari_nucleiseg.io import read_micrograph
 
 
@@ -43,4 +43,10 @@ def test_a_stack_is_refused(tmp_path):
 def test_what_is_not_a_number_is_refused(tmp_path, array):
     np.save(tmp_path / "a.npy", array, allow_pickle=True)
     with pytest.raises(NucleisegError, match=r"a\.npy"):
+        read_micrograph(tmp_path / "a.npy")
+
+
+def test_objects_are_not_called_damage(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([None]), allow_pickle=True)
+    with pytest.raises(FileError, match=r"objects of Python, not numbers: a\.npy"):
         read_micrograph(tmp_path / "a.npy")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..channels import choose_pixels
-from ..errors import NucleisegError, TrainingError
+from ..errors import NucleisegError, TrainingError, reason
 from ..events import Event, LeftOut, Notice
 from ..intensity import NormaliseConfig, normalise
 from ..io import SUFFIXES, read_labels, read_micrograph
@@ -42,15 +42,22 @@ def _files(folder: Path, notices: list[str]) -> dict[str, Path]:
 
 
 def _read_splits(index: Path) -> dict[str, str]:
-    with index.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with index.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TrainingError(
+            "The index cannot be read",
+            f"{index} ({reason(error)})",
+            "Save it again as CSV in UTF-8, or remove it to train on everything",
+        ) from error
     if not rows or not {"image_id", "split"} <= rows[0].keys():
         raise TrainingError(
             "The index lacks the columns image_id and split",
             str(index),
             "Add them, or remove the file to train on everything",
         )
-    return {row["image_id"]: row["split"].strip().lower() for row in rows}
+    return {row["image_id"]: (row["split"] or "").strip().lower() for row in rows}
 
 
 def find_pairs(folder: Path) -> tuple[list[Pair], tuple[str, ...]]:

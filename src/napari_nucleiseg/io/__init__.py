@@ -12,6 +12,7 @@ Heavy libraries are imported inside these functions, so that the names of format
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from functools import cache
@@ -24,16 +25,19 @@ import numpy as np
 from ..errors import FileError, ShapeError
 from ..micrograph import Micrograph
 from ..registry import Registry
-from ._label_numbers import to_labels, whole_numbers
+from ._label_numbers import LooksLikeMicrograph, to_labels, whole_numbers
 from ._planes import TakenAsChannels
 
 __all__ = [
     "FORMATS",
     "SUFFIXES",
     "Labels",
+    "LooksLikeMicrograph",
+    "is_zarr",
     "name_of",
     "read_labels",
     "read_micrograph",
+    "refuse_zarr",
     "write_labels",
 ]
 
@@ -60,7 +64,6 @@ _NOT_YET = (
     ((b"GIF8",), "a GIF picture"),
     ((b"RIFF", ".webp"), "a WebP picture"),
     ((".oib", ".oif", ".vsi"), "an Olympus file"),
-    ((".zarr",), "an OME-Zarr"),
     ((b"PK\x03\x04", ".zip"), "a ZIP archive"),
     ((b"%PDF",), "a PDF document"),
 )
@@ -81,7 +84,26 @@ class Labels(NamedTuple):
     notices: tuple[str, ...]
 
 
-def _not_yet(path: Path, head: bytes = b"") -> FileError | None:
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is a Zarr store, as OME-Zarr is, by its name or by what lies in it."""
+    marks = (".zgroup", ".zarray", "zarr.json")
+    # a folder that may not be looked into is none
+    return os.path.isdir(path) and (
+        path.suffix.lower() == ".zarr" or any(os.path.isfile(path / mark) for mark in marks)
+    )
+
+
+def refuse_zarr(path: Path) -> None:
+    """Raise a `FileError` for a Zarr store, which cannot be read yet."""
+    if is_zarr(path):
+        raise FileError(
+            "An OME-Zarr cannot be opened yet",
+            path.name,
+            "Export the plane to segment as OME-TIFF, TIFF or PNG",
+        )
+
+
+def _not_yet(path: Path, head: bytes) -> FileError | None:
     """The error for a kind of file that is known and not read yet."""
     for signs, what in _NOT_YET:
         for sign in signs:
@@ -97,7 +119,8 @@ def _not_yet(path: Path, head: bytes = b"") -> FileError | None:
 def _format_of(path: Path) -> ModuleType:
     """The module that reads the file, by its first bytes; its name can be anything."""
     if path.is_dir():
-        raise _not_yet(path) or FileError(
+        refuse_zarr(path)
+        raise FileError(
             "A picture file is expected, not a folder",
             path.name or str(path),
             "Choose a file in it",
@@ -212,7 +235,7 @@ def read_labels(path: Path | str) -> Labels:
         If it has several planes, or the masks of a folder differ in size.
     """
     path = Path(path)
-    if path.is_dir() and path.suffix.lower() != ".zarr":
+    if path.is_dir() and not is_zarr(path):
         return _read_folder(path)
     picture = _format_of(path).read(path, numbers=True)
     return Labels(*to_labels(picture, path.name))

@@ -33,15 +33,26 @@ _DAMAGE = (
     zlib.error,
 )
 
+# words of decoders that refuse a file which is not damaged
+_WHOLE_BUT_REFUSED = (
+    (
+        "MAX_TEXT",
+        "The picture holds a text too long for a picture",
+        "Save it again without its texts (metadata)",
+    ),
+    (
+        "Python objects",
+        "The array holds objects of Python, not numbers",
+        "Save it again as an array of numbers",
+    ),
+)
 
-def damaged(path: Path, kind: str, detail: object) -> FileError:
+
+def damaged(path: Path, kind: str, detail: str = "") -> FileError:
     """The error for a file whose bytes are not a whole picture."""
-    words = " ".join(str(detail).split())
-    if len(words) > 120:
-        words = words[:117] + "..."
     return FileError(
         f"The {kind} file is damaged or incomplete",
-        f"{path.name} ({words})" if words else path.name,
+        f"{path.name} ({detail})" if detail else path.name,
         "Copy or download it again, or export it again from the microscope's program",
     )
 
@@ -60,6 +71,7 @@ def decoding(path: Path, kind: str, *own: type[Exception]) -> Iterator[None]:
         Those of the decoder's library.
     """
     damage: tuple[type[Exception], ...] = (*_DAMAGE, *own)
+    # what the decoder says is for programmers; it stays in the traceback
     try:
         yield
     except MemoryError as error:
@@ -69,7 +81,10 @@ def decoding(path: Path, kind: str, *own: type[Exception]) -> Iterator[None]:
             "Close other programs, or crop the picture",
         ) from error
     except damage as error:
-        raise damaged(path, kind, error) from error
+        for sign, what, remedy in _WHOLE_BUT_REFUSED:
+            if sign in str(error):
+                raise FileError(what, path.name, remedy) from error
+        raise damaged(path, kind) from error
 
 
 @contextmanager

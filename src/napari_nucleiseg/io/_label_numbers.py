@@ -87,6 +87,12 @@ def _split_colours(pixels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     )
 
 
+class LooksLikeMicrograph(str):
+    """A notice that numbers lie in a picture as grey values do, not as labels."""
+
+    __slots__ = ()
+
+
 def _looks_like_intensities(image: np.ndarray) -> bool:
     """Whether most numbers are strewn over the picture, as grey values are and labels are not."""
     present = np.unique(image)
@@ -136,7 +142,6 @@ def to_labels(picture: Micrograph, name: str) -> tuple[np.ndarray, tuple[str, ..
     numbers = whole_numbers(pixels, name)
     image, notices = _split_binary(numbers)
     if not notices and _looks_like_intensities(image):
-        notices = (
-            f"The numbers of {name} are strewn like grey values; it may be a micrograph instead.",
-        )
+        said = f"The numbers of {name} are strewn like grey values; it may be a micrograph instead."
+        notices = (LooksLikeMicrograph(said),)
     return image, notices

@@ -1,0 +1,203 @@
+"""``nucleiseg segment``: micrographs to label images."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .. import __version__, wording
+from ..config import SegmentConfig
+from ..errors import SettingError
+from ..flags import parse_flags, with_settings
+from .console import INTERRUPTED, SOME_FAILED, Out, in_words, progress_bar, say, say_error
+
+if TYPE_CHECKING:
+    from ..batch import FileDone, Found
+
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print the summary as one JSON document to standard output, instead of the line.",
+    ),
+]
+
+
+@in_words
+@with_settings(SegmentConfig)
+def segment(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT",
+            show_default=False,
+            help="Micrographs: files, folders, or patterns in quotes.",
+        ),
+    ],
+    out: Out,
+    settings: dict[str, Any],
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Look into folders inside folders as well.")
+    ] = False,
+    overlay: Annotated[
+        bool,
+        typer.Option("--overlay", help="Write a picture with the outlines of the nuclei, too."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Segment micrographs: every nucleus gets its own number.
+
+    For each micrograph NAME.xyz two files are written: [bold]NAME_labels.tif[/bold], the label
+    image, and [bold]NAME_labels.json[/bold], the record of how it was made (settings, model,
+    versions), which is what it takes to make it again. Earlier results of the same micrograph are
+    replaced, each as a whole; where there are some of another micrograph, those stay, and the new
+    ones get a longer name.
+
+    Of a folder, files are taken that look like images; hidden files and results of earlier runs
+    are not. A file that cannot be read is named and the others are done. If two micrographs would
+    give results of the same name, the suffix is kept (NAME.png_labels.tif, NAME.tif_labels.tif),
+    or, for files of one name from several folders, their folders are repeated in the output folder.
+
+    [bold]Examples[/bold]
+
+      nucleiseg segment cells.tif --out results
+      nucleiseg segment "plate1/*_dapi.tif" --out results --overlay
+      nucleiseg segment scans/ --recursive --out results --channel DAPI
+      nucleiseg segment cells.tif --out results --json > summary.json
+    """
+    from ..batch import find_items, prepare_folder
+    from ..engine import build_engine
+    from ..store import find_model
+
+    config: SegmentConfig = parse_flags(SegmentConfig, settings)
+    found = find_items(inputs, recursive=recursive, out=out)
+    if not found.items:
+        for _, error in found.errors[:-1]:
+            say_error(error)
+        if found.errors:
+            raise found.errors[-1][1]
+        raise SettingError(
+            "Nothing to segment", ", ".join(inputs), "These are results of earlier runs"
+        )
+    prepare_folder(out)
+    # a model or device that is not there is one error, not one for each file
+    build_engine(find_model(config.model), config)
+    _segment_all(found, out, config, overlay=overlay, as_json=as_json)
+
+
+def _segment_all(
+    found: Found, out: Path, config: SegmentConfig, *, overlay: bool, as_json: bool
+) -> None:
+    """Segment one after the other, tell of each, and end with the summary and the exit code."""
+    from ..batch import FileDone, segment_file
+    from ..events import DeviceChosen, Notice, TileDone
+    from ..io import is_zarr
+
+    failed = [{"input": text, "error": say_error(error)} for text, error in found.errors]
+    zarrs = [path for path in found.skipped if is_zarr(path)]
+    others = [path for path in found.skipped if path not in zarrs]
+    if others:
+        say(f"Left out, as they are no images of a known format: {_some_names(others)}")
+    if zarrs:
+        say(
+            f"Left out, as OME-Zarr cannot be opened yet: {_some_names(zarrs)}. Export the planes "
+            "to segment as OME-TIFF, TIFF or PNG."
+        )
+    done: list[dict[str, Any]] = []
+    said: set[str] = set()
+    stopped = False
+
+    def say_once(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            say(text)
+
+    with progress_bar() as bar:
+        task = None if bar is None else bar.add_task("", total=len(found.items))
+        for number, item in enumerate(found.items):
+            notices: list[str] = []
+            if bar is not None and task is not None:
+                bar.update(task, description=_shortened(item.path.name), completed=number)
+            try:
+                work = segment_file(item, out, config, overlay=overlay)
+                with closing(work) as events:  # type: ignore[type-var]
+                    for event in events:
+                        if isinstance(event, TileDone) and bar is not None and task is not None:
+                            bar.update(task, completed=number + event.done / event.total)
+                        elif isinstance(event, Notice) and event.text not in notices:
+                            notices.append(event.text)
+                            say(f"{_shown(item.path.name)}: {event.text}")
+                        elif isinstance(event, DeviceChosen):
+                            say_once(f"Running on {event.text}")
+                        elif isinstance(event, FileDone):
+                            done.append(_file_record(event, notices))
+                            line = wording.result(event.segmented, event.pixel_size_um)
+                            say(f"{_shown(item.path.name)}: {line} -> {_shown(str(event.labels))}")
+            except KeyboardInterrupt:
+                stopped = True
+                break
+            except Exception as error:
+                failed.append({"input": str(item.path), "error": say_error(error, str(item.path))})
+    total = sum(record["nuclei"] for record in done)
+    if as_json:
+        document = {
+            "version": __version__,
+            "config": config.model_dump(mode="json"),
+            "out": str(out),
+            "nuclei": total,
+            "results": done,
+            "failed": failed,
+            "skipped": [str(path) for path in found.skipped],
+            "stopped": stopped,
+        }
+        say(json.dumps(document, indent=2), sys.stdout)
+    else:
+        images = f"{len(done)} of {len(found.items) + len(found.errors)} micrographs segmented"
+        missed = f", {len(failed)} failed" if failed else ""
+        # of micrographs that nobody looked at, nothing is known
+        result = (
+            f": {wording.nuclei(total)}, results in {out}" if done else "; there are no results"
+        )
+        say(f"{images}{missed}{result}", sys.stdout)
+    if stopped:
+        say("Stopped; the results named above are complete." if done else "Stopped.")
+        raise typer.Exit(INTERRUPTED)
+    if failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _some_names(paths: list[Path], most: int = 5) -> str:
+    """The first names, and how many more there are."""
+    names = ", ".join(_shown(path.name) for path in paths[:most])
+    return f"{names} and {len(paths) - most} more" if len(paths) > most else names
+
+
+def _shown(name: str) -> str:
+    """A name on one line, also where it holds several."""
+    return name.replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _shortened(name: str, most: int = 32) -> str:
+    """Beginning and end of a name that would leave no room for the bar."""
+    half = (most - 1) // 2
+    return name if len(name) <= most else f"{name[:half]}…{name[-half:]}"
+
+
+def _file_record(event: FileDone, notices: list[str]) -> dict[str, Any]:
+    """One micrograph in the JSON document."""
+    return {
+        "input": str(event.item.path),
+        "labels": str(event.labels),
+        "manifest": str(event.manifest),
+        "overlay": None if event.overlay is None else str(event.overlay),
+        "nuclei": event.segmented.count,
+        "median_diameter_px": event.segmented.median_diameter_px,
+        "pixel_size_um": event.pixel_size_um,
+        "seconds": round(event.seconds, 3),
+        "notices": notices,
+    }
