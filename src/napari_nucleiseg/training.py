@@ -23,8 +23,9 @@ from .data.patches import PatchSampler, TrainingImage
 from .device import choose_device, has_fast_bfloat16
 from .errors import FileError, SettingError, TrainingError
 from .events import BatchDone, DeviceChosen, EpochDone, Event, Notice, Saved
+from .engine import run_network
 from .explain import Layer, network_quality, probe
-from .instances import DecodeConfig
+from .gathering import gathering
 from .intensity import NormaliseConfig
 from .low_rank import layers_of
 from .metrics.average_precision import average_precision
@@ -33,7 +34,7 @@ from .models import MODELS
 from .optimizers import OPTIMIZERS
 from .schedules import SCHEDULES, Schedule
 from .store import ModelCard, save_model
-from .tiling import Grid, predict_maps
+from .tiling import Grid
 
 
 def build_model(config: TrainConfig) -> nn.Module:
@@ -254,10 +255,7 @@ def validate(model: nn.Module, images: Sequence[TrainingImage], device: str) -> 
     scores: list[dict[str, float]] = []
     for image in images:
         pixels = np.repeat(image.image, 3 // image.image.shape[0], 0).astype(np.float32)
-        run = _predictor(model, device)
-        grid = Grid(multiple=model.multiple)  # type: ignore[arg-type]
-        maps = predict_maps(run, pixels, len(model.map_names), grid)  # type: ignore[arg-type]
-        labels = model.decode(maps.astype(np.float32), DecodeConfig())  # type: ignore
+        labels = segment_normalised(model, pixels, device)
         truth = np.where(image.labels > 0, image.labels, 0)
         labels[image.labels < 0] = 0
         ap = average_precision(truth, labels)
@@ -266,13 +264,13 @@ def validate(model: nn.Module, images: Sequence[TrainingImage], device: str) -> 
     return {k: float(np.mean([s[k] for s in scores])) for k in scores[0]} if scores else {}
 
 
-def _predictor(model: nn.Module, device: str) -> Any:
-    def run(tiles: np.ndarray) -> np.ndarray:
-        images = torch.from_numpy(tiles).to(device, memory_format=torch.channels_last)
-        maps: np.ndarray = model.predict(images).float().cpu().numpy()  # type: ignore[operator]
-        return maps
-
-    return run
+def segment_normalised(model: nn.Module, image: np.ndarray, device: str) -> np.ndarray:
+    """Label image of a (3, H, W) float32 image with normalised intensities, by a network."""
+    gathered = gathering(model.map_names, image.shape[1:])  # type: ignore
+    grid = Grid(tile=min(1024, gathered.largest_tile), multiple=model.multiple)  # type: ignore
+    for _ in gathered.tiles(run_network(model, device), lambda y, x: image[:, y, x], grid):
+        pass
+    return gathered.labels()[0]
 
 
 # a run may go on for longer, elsewhere
