@@ -159,6 +159,7 @@ class TrainConfig(Config):
     batch_size: int = Field(4, ge=1, le=256, description="patches in a batch")
     accumulate: int = Field(1, ge=1, le=1024, description="batches that make one step together")
     patch_px: int = Field(256, ge=32, le=2048, description="side of a training patch (px)")
+    skip_empty: bool = Field(False, description="draw patches without a nucleus again")
     gradient_norm: float = Field(5.0, gt=0, description="longer gradients are shortened to this")
     ema_decay: float = Field(0.999, ge=0, lt=1, description="memory of the averaged weights")
     held_out: float = Field(

@@ -81,9 +81,7 @@ class _Detections:
         return join(self.found, self.shape, self.config.min_area_px)
 
 
-def gathering(
-    names: Sequence[str], shape: tuple[int, int], config: DecodeConfig = DecodeConfig()
-) -> Gathering:
+def gathering(names: Sequence[str], shape: tuple[int, int], config: DecodeConfig) -> Gathering:
     """Begin to gather.
 
     Parameters

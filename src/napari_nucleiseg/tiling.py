@@ -102,7 +102,7 @@ def tile_places(shape: tuple[int, int], grid: Grid) -> list[tuple[slice, slice]]
 
 
 def iterate_tiles(
-    run: Callable[[np.ndarray], Sequence[Any]],
+    run: Callable[[np.ndarray], Any],
     read: ReadTile,
     places: Sequence[tuple[slice, slice]],
     grid: Grid,

@@ -21,11 +21,12 @@ from .config import TrainConfig
 from .data.pairs import find_pairs, load_pairs
 from .data.patches import PatchSampler, TrainingImage
 from .device import choose_device, has_fast_bfloat16
+from .engine import run_network
 from .errors import FileError, SettingError, TrainingError
 from .events import BatchDone, DeviceChosen, EpochDone, Event, Notice, Saved
-from .engine import run_network
 from .explain import Layer, network_quality, probe
 from .gathering import gathering
+from .instances import DecodeConfig
 from .intensity import NormaliseConfig
 from .low_rank import layers_of
 from .metrics.average_precision import average_precision
@@ -266,7 +267,7 @@ def validate(model: nn.Module, images: Sequence[TrainingImage], device: str) -> 
 
 def segment_normalised(model: nn.Module, image: np.ndarray, device: str) -> np.ndarray:
     """Label image of a (3, H, W) float32 image with normalised intensities, by a network."""
-    gathered = gathering(model.map_names, image.shape[1:])  # type: ignore
+    gathered = gathering(model.map_names, image.shape[1:], DecodeConfig())  # type: ignore
     grid = Grid(tile=min(1024, gathered.largest_tile), multiple=model.multiple)  # type: ignore
     for _ in gathered.tiles(run_network(model, device), lambda y, x: image[:, y, x], grid):
         pass
@@ -301,6 +302,29 @@ def _load_weights(path: Path, pairs: Sequence[tuple[nn.Module, dict[str, Tensor]
                 f"{path} ({str(error).splitlines()[0]})",
                 "Start anew (--no-resume) or choose another folder",
             ) from error
+
+
+def _with_classes(config: TrainConfig, found: int) -> TrainConfig:
+    """Let a network that tells classes apart know how many there are.
+
+    Raises
+    ------
+    SettingError
+        If the config says otherwise than the data.
+    """
+    options = config.architecture_options
+    if "classes" not in MODELS.module(config.architecture).Options.model_fields:
+        return config
+    asked = int(options.get("classes", found))
+    if asked != found:
+        raise SettingError(
+            "The network is to tell apart other classes than the data has",
+            f"architecture_options.classes = {asked}, and {found} in the data",
+            "Leave the setting out, or add the files class1, class2, ...",
+        )
+    if found == 1:
+        return config
+    return config.model_copy(update={"architecture_options": {**options, "classes": found}})
 
 
 def hold_out(images: list[TrainingImage], config: TrainConfig) -> tuple[list[TrainingImage], ...]:
@@ -373,6 +397,12 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
             "Raise held_out, or choose another schedule",
         )
 
+    classes = images[0].classes
+    config = _with_classes(config, classes)
+    if classes > 1 and config.architecture_options.get("classes") != classes:
+        yield Notice(
+            f"{config.architecture} knows no classes: nuclei of all {classes} are taken together"
+        )
     device, reason = choose_device(config.device)
     yield DeviceChosen(device, "torch", reason)
     last, best = out / "last.pt", out / "best.pt"

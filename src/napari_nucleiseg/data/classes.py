@@ -11,7 +11,7 @@ import numpy as np
 
 def class_of(numbers: np.ndarray, classes: int) -> np.ndarray:
     """Class, 1..``classes``, of each positive number."""
-    return (numbers - 1) % classes + 1
+    return np.asarray((numbers - 1) % classes + 1)
 
 
 def with_class(nuclei: np.ndarray, kinds: np.ndarray, classes: int) -> np.ndarray:
@@ -25,4 +25,4 @@ def with_class(nuclei: np.ndarray, kinds: np.ndarray, classes: int) -> np.ndarra
         Class of each of them, 1..``classes``.
     classes : int
     """
-    return (nuclei - 1) * classes + kinds
+    return np.asarray((nuclei - 1) * classes + kinds)

@@ -243,9 +243,10 @@ class MaskRCNN(nn.Module):
         """Masks for the boxes of one tile."""
         result = []
         # in portions: the masks of hundreds of boxes take much memory
-        for boxes, classes, scores in zip(
-            *(found[k].split(BOXES_AT_ONCE) for k in ("boxes", "labels", "scores")), strict=True
-        ):
+        for first in range(0, len(found["boxes"]), BOXES_AT_ONCE):
+            boxes, classes, scores = (
+                found[k][first : first + BOXES_AT_ONCE] for k in ("boxes", "labels", "scores")
+            )
             logits = self.mask_head(self.mask_pool(features, [boxes], [shape]))
             masks = logits[torch.arange(len(boxes)), classes].sigmoid().cpu().numpy()
             for mask, box, class_id, score in zip(
@@ -288,13 +289,12 @@ class MaskRCNN(nn.Module):
             was_training = self.proposer.training
             self.proposer.train()
             try:
-                return self._losses(images.float(), features, truths)
+                total = self._losses(images.float(), features, truths)
             finally:
                 self.proposer.train(was_training)
+        return total
 
-    def _losses(
-        self, images: Tensor, features: dict[str, Tensor], truths: list[_Truth]
-    ) -> Tensor:
+    def _losses(self, images: Tensor, features: dict[str, Tensor], truths: list[_Truth]) -> Tensor:
         sizes = [(int(images.shape[2]), int(images.shape[3]))] * len(images)
         targets = [{"truth": t, "boxes": t.boxes, "labels": t.classes} for t in truths]
         proposals, losses = self.proposer(ImageList(images, sizes), features, targets)
@@ -304,7 +304,8 @@ class MaskRCNN(nn.Module):
         pooled = self.heads.box_head(self.heads.box_roi_pool(features, boxes, sizes))
         logits, deltas = self.heads.box_predictor(pooled)
         if not len(logits):
-            return total + logits.sum() * 0
+            # all boxes lie on ignored pixels
+            return total
         total = total + sum(fastrcnn_loss(logits, deltas, classes, wanted))
 
         on_nuclei = [kinds > 0 for kinds in classes]
