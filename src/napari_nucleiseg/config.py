@@ -246,6 +246,7 @@ class TrainConfig(Config):
     batch_size: int = Field(4, ge=1, le=256, description="patches in a batch")
     accumulate: int = Field(1, ge=1, le=1024, description="batches that make one step together")
     patch_px: int = Field(256, ge=32, le=2048, description="side of a training patch (px)")
+    skip_empty: bool = Field(False, description="draw patches without a nucleus again")
     gradient_norm: float = Field(5.0, gt=0, description="longer gradients are shortened to this")
     average: Literal["ema", "swa"] = Field(
         "ema", description="weights to keep: moving average, or mean over the last epochs"

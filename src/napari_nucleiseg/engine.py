@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -24,6 +25,7 @@ import numpy as np
 import platformdirs
 
 from .config import SegmentConfig
+from .detections import INSTANCES
 from .device import choose_device
 from .errors import DependencyError, ModelError, SettingError
 from .store import ModelCard, check_hash, load_network
@@ -39,7 +41,8 @@ class Engine:
     Attributes
     ----------
     predict : callable
-        (B, 3, h, w) float32 to (B, K, h, w) float32.
+        (B, 3, h, w) float32 to (B, K, h, w) float32 maps. Of a network that finds instances: the
+        same and the least score, to a list of `Detection` for each tile.
     device : str
         ``cpu``, ``cuda`` or ``mps``.
     name : str
@@ -50,7 +53,7 @@ class Engine:
         What the user should know, one sentence each.
     """
 
-    predict: Predict
+    predict: Callable[..., Any]
     device: str
     name: str
     reason: str
@@ -119,6 +122,12 @@ def _build(model: ModelCard, config: SegmentConfig) -> Engine:
             f"engine openvino, device {config.device}",
             "Choose the device cpu, or the engine auto or torch",
         )
+    if config.engine == "openvino" and model.finds_instances:
+        raise SettingError(
+            "OpenVINO runs networks that give maps, and this one gives detections",
+            f"engine openvino, model {model.name}",
+            "Choose the engine auto or torch",
+        )
     wants_cpu = config.device == "cpu" or (config.device == "auto" and not _may_have_gpu())
     if wants_cpu or config.engine == "openvino":
         device = "cpu"
@@ -129,7 +138,8 @@ def _build(model: ModelCard, config: SegmentConfig) -> Engine:
     else:
         device, reason = choose_device(config.device)
     notices: tuple[str, ...] = ()
-    if device == "cpu" and config.engine != "torch" and has_openvino():
+    may_convert = config.engine != "torch" and not model.finds_instances
+    if device == "cpu" and may_convert and has_openvino():
         try:
             return Engine(_openvino(model), "cpu", f"OpenVINO {_version('openvino')}", reason)
         except ModelError:
@@ -154,16 +164,23 @@ def _version(package: str) -> str:
         return "of unknown version"
 
 
-def _torch(model: ModelCard, device: str) -> Predict:
+def _torch(model: ModelCard, device: str) -> Callable[..., Any]:
     import torch
 
-    network: Any = load_network(model).to(device)
-    network = network.to(memory_format=torch.channels_last)
+    network = load_network(model).to(device)
+    return run_network(network.to(memory_format=torch.channels_last), device)
 
-    def predict(tiles: np.ndarray) -> np.ndarray:
+
+def run_network(network: Any, device: str) -> Callable[..., Any]:
+    """Let a PyTorch network on a device run on arrays; see `Engine.predict`."""
+    import torch
+
+    finds_instances = tuple(network.map_names) == INSTANCES
+
+    def predict(tiles: np.ndarray, *least_score: float) -> Any:
         images = torch.from_numpy(tiles).to(device).to(memory_format=torch.channels_last)
-        maps: np.ndarray = network.predict(images).float().cpu().numpy()
-        return maps
+        found = network.predict(images, *least_score)
+        return found if finds_instances else found.float().cpu().numpy()
 
     return predict
 

@@ -18,13 +18,15 @@ from .config import SegmentConfig
 from .engine import Engine, build_engine
 from .errors import NucleisegError
 from .events import DeviceChosen, Event, Notice, Segmented, TileDone
-from .instances import DecodeConfig, decode
+from .gathering import Gathering, gathering
+from .instances import DecodeConfig
 from .intensity import intensity_range, rescale
 from .micrograph import Micrograph
 from .store import ModelCard, find_model
-from .tiling import Grid, iterate_maps
+from .tiling import Grid
 
 SMALLEST_TILE = 256
+NEUTRAL = SegmentConfig.model_fields["seed_sensitivity"].default
 
 
 def decode_config(config: SegmentConfig) -> DecodeConfig:
@@ -88,16 +90,21 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
         for text in engine.notices:
             yield Notice(text)
         yield DeviceChosen(engine.device, engine.name, engine.reason)
-        maps = np.zeros((len(model.map_names), *chosen.shape), np.float32)
-        engine = yield from _fill(maps, pixels, (low, high), model, config, engine)
+        if model.finds_instances and config.seed_sensitivity != NEUTRAL:
+            yield Notice(
+                f"seed_sensitivity has no effect: {model.name} finds every nucleus by itself, "
+                "without seeds"
+            )
+        gathered = gathering(model.map_names, chosen.shape, decode_config(config))
+        engine = yield from _fill(gathered, pixels, (low, high), model, config, engine)
         try:
-            labels = decode(model.map_names, maps, decode_config(config))
+            labels, classes = gathered.labels()
         except MemoryError as error:
             raise _too_large(micrograph) from error
         used: dict[str, Any] = {"device": engine.device, "engine": engine.name}
     else:
         yield Notice(f"{micrograph.name} is empty: nothing in it stands out from its background")
-        labels = np.zeros(chosen.shape, np.int32)
+        labels, classes = np.zeros(chosen.shape, np.int32), []
         used = {"device": "none", "engine": "none"}
     sizes = diameters(labels)
     manifest = {
@@ -117,6 +124,9 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
         "intensity_range": [low, high],
         "nuclei": len(sizes),
     }
+    if model.classes > 1:
+        # of the nuclei 1..N, in this order
+        manifest["classes"] = classes
     median = float(np.median(sizes)) if len(sizes) else 0.0
     yield Segmented(labels, len(sizes), median, time.monotonic() - started, manifest)
 
@@ -130,22 +140,24 @@ def segment_now(micrograph: Micrograph, config: SegmentConfig | None = None) -> 
 
 
 def _fill(
-    maps: np.ndarray,
+    gathered: Gathering,
     pixels: np.ndarray,
     ends: tuple[float, float],
     model: ModelCard,
     config: SegmentConfig,
     engine: Engine,
 ) -> Any:
-    """Fill the maps; if memory runs out, with fewer and smaller tiles, at last on the CPU."""
-    grid = Grid(config.tile_px, config.overlap_px, model.multiple, config.batch_size)
+    """Run all tiles; if memory runs out, with fewer and smaller ones, at last on the CPU."""
+    height, width = pixels.shape[:2]
+    side = min(config.tile_px, gathered.largest_tile)
+    grid = Grid(side, config.overlap_px, model.multiple, config.batch_size)
 
     def read(rows: slice, columns: slice) -> np.ndarray:
         return rescale(pixels[rows, columns], *ends, model.normalise.clip)
 
     while True:
         try:
-            for done, total in iterate_maps(engine.predict, read, maps, grid):
+            for done, total in gathered.tiles(engine.predict, read, grid):
                 yield TileDone(done, total)
             return engine
         except (MemoryError, RuntimeError) as error:
@@ -157,17 +169,17 @@ def _fill(
             grid = replace(grid, batch=grid.batch // 2)
             yield Notice(f"Memory ran out: going on with {grid.batch} tiles at a time")
         elif grid.tile > SMALLEST_TILE:
-            smaller = max(SMALLEST_TILE, min(grid.tile, max(maps.shape[1:])) // 2)
+            smaller = max(SMALLEST_TILE, min(grid.tile, max(height, width)) // 2)
             grid = replace(grid, tile=smaller)
             yield Notice(f"Memory ran out: going on with tiles of {smaller} px")
         elif engine.device != "cpu":
             yield Notice(f"Memory of the {engine.device} device ran out: going on on the CPU")
             engine = build_engine(model, config.model_copy(update={"device": "cpu"}))
-            grid = Grid(config.tile_px, config.overlap_px, model.multiple, 1)
+            grid = Grid(side, config.overlap_px, model.multiple, 1)
         else:
             raise NucleisegError(
                 "There is not enough memory",
-                f"for a micrograph of {maps.shape[1]}×{maps.shape[2]} px",
+                f"for a micrograph of {height}×{width} px",
                 "Close other programs or crop the micrograph",
             ) from cause
 

@@ -19,6 +19,7 @@ import yaml
 from pydantic import ConfigDict, Field
 
 from .config import Config
+from .detections import INSTANCES
 from .errors import ModelError, SettingError, reason
 from .intensity import NormaliseConfig
 
@@ -85,6 +86,16 @@ class ModelCard:
     map_names: tuple[str, ...]
     multiple: int
     card: Mapping[str, Any]
+
+    @property
+    def finds_instances(self) -> bool:
+        """Whether the network gives detections, one for each nucleus, instead of maps."""
+        return self.map_names == INSTANCES
+
+    @property
+    def classes(self) -> int:
+        """Kinds of nuclei that the network tells apart."""
+        return int(self.architecture_options.get("classes", 1)) if self.finds_instances else 1
 
 
 def user_folder() -> Path:

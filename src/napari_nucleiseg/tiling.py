@@ -6,9 +6,10 @@ edges of a tile, where the network sees too little of the surroundings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -89,6 +90,47 @@ def _pad(image: np.ndarray, multiple: int) -> np.ndarray:
     return np.pad(image, extra, "symmetric") if np.any(extra) else image
 
 
+def tile_places(shape: tuple[int, int], grid: Grid) -> list[tuple[slice, slice]]:
+    """Rows and columns of each tile of an image, row by row."""
+    tile = max(grid.multiple, grid.tile - grid.tile % grid.multiple)
+    overlap = min(grid.overlap, tile // 2)
+    axes = [
+        [slice(s, min(s + tile, length)) for s in tile_starts(length, tile, overlap, grid.multiple)]
+        for length in shape
+    ]
+    return list(product(*axes))
+
+
+def iterate_tiles(
+    run: Callable[[np.ndarray], Any],
+    read: ReadTile,
+    places: Sequence[tuple[slice, slice]],
+    grid: Grid,
+) -> Iterator[tuple[list[tuple[tuple[slice, slice], Any]], int]]:
+    """Run a network on tile after tile.
+
+    Parameters
+    ----------
+    run : callable
+        (B, C, h, w) float32 to one result for each of the B tiles.
+    read : callable
+        Rows and columns to (C, h, w) float32 pixels.
+    places : sequence of (slice, slice)
+        See `tile_places`.
+    grid : Grid
+
+    Yields
+    ------
+    list of ((slice, slice), result), int
+        The tiles that went through together, and the number of tiles done.
+    """
+    for first in range(0, len(places), grid.batch):
+        group = places[first : first + grid.batch]
+        cuts = [_pad(read(*place), grid.multiple) for place in group]
+        found = list(zip(group, run(np.stack(cuts)), strict=True))
+        yield found, first + len(group)
+
+
 def iterate_maps(
     predict: Predict, read: ReadTile, maps: np.ndarray, grid: Grid
 ) -> Iterator[tuple[int, int]]:
@@ -110,27 +152,23 @@ def iterate_maps(
         Tiles done and tiles in all.
     """
     height, width = maps.shape[1:]
-    tile = max(grid.multiple, grid.tile - grid.tile % grid.multiple)
-    overlap = min(grid.overlap, tile // 2)
-    axes = []
-    for length in (height, width):
-        starts = tile_starts(length, tile, overlap, grid.multiple)
-        weights = tile_weights(starts, length, tile)
-        axes.append([(slice(s, s + len(w)), w) for s, w in zip(starts, weights, strict=True)])
-    places = list(product(*axes))
+    places = tile_places((height, width), grid)
+    weights = []
+    for axis, length in enumerate((height, width)):
+        starts = sorted({place[axis].start for place in places})
+        tile = places[0][axis].stop
+        weights.append(dict(zip(starts, tile_weights(starts, length, tile), strict=True)))
     if len(places) > 1:
         maps[:] = 0
-    for first in range(0, len(places), grid.batch):
-        group = places[first : first + grid.batch]
-        cuts = [_pad(read(rows, columns), grid.multiple) for (rows, _), (columns, _) in group]
-        found = predict(np.stack(cuts))
-        for ((rows, down), (columns, across)), result in zip(group, found, strict=True):
+    for found, done in iterate_tiles(predict, read, places, grid):
+        for (rows, columns), result in found:
+            down, across = weights[0][rows.start], weights[1][columns.start]
             result = result[:, : len(down), : len(across)]
             if len(places) == 1:
                 maps[:] = result
             else:
                 maps[:, rows, columns] += result * (down[:, None] * across)
-        yield min(first + grid.batch, len(places)), len(places)
+        yield done, len(places)
 
 
 def predict_maps(

@@ -22,9 +22,11 @@ from .config import TrainConfig
 from .data.pairs import find_pairs, load_pairs
 from .data.patches import PatchSampler, TrainingImage
 from .device import choose_device, has_fast_bfloat16
+from .engine import run_network
 from .errors import FileError, SettingError, TrainingError
 from .events import BatchDone, DeviceChosen, EpochDone, Event, Notice, Saved
 from .explain import Layer, network_quality, probe
+from .gathering import gathering
 from .instances import DecodeConfig
 from .intensity import NormaliseConfig
 from .low_rank import layers_of
@@ -34,7 +36,7 @@ from .models import MODELS
 from .optimizers import OPTIMIZERS
 from .schedules import SCHEDULES, Schedule
 from .store import ModelCard, save_model
-from .tiling import Grid, predict_maps
+from .tiling import Grid
 
 NORM_BATCHES = 20
 
@@ -281,10 +283,7 @@ def validate(model: nn.Module, images: Sequence[TrainingImage], device: str) -> 
     scores: list[dict[str, float]] = []
     for image in images:
         pixels = np.repeat(image.image, 3 // image.image.shape[0], 0).astype(np.float32)
-        run = _predictor(model, device)
-        grid = Grid(multiple=model.multiple)  # type: ignore[arg-type]
-        maps = predict_maps(run, pixels, len(model.map_names), grid)  # type: ignore[arg-type]
-        labels = model.decode(maps.astype(np.float32), DecodeConfig())  # type: ignore
+        labels = segment_normalised(model, pixels, device)
         truth = np.where(image.labels > 0, image.labels, 0)
         labels[image.labels < 0] = 0
         ap = average_precision(truth, labels)
@@ -293,13 +292,13 @@ def validate(model: nn.Module, images: Sequence[TrainingImage], device: str) -> 
     return {k: float(np.mean([s[k] for s in scores])) for k in scores[0]} if scores else {}
 
 
-def _predictor(model: nn.Module, device: str) -> Any:
-    def run(tiles: np.ndarray) -> np.ndarray:
-        images = torch.from_numpy(tiles).to(device, memory_format=torch.channels_last)
-        maps: np.ndarray = model.predict(images).float().cpu().numpy()  # type: ignore[operator]
-        return maps
-
-    return run
+def segment_normalised(model: nn.Module, image: np.ndarray, device: str) -> np.ndarray:
+    """Label image of a (3, H, W) float32 image with normalised intensities, by a network."""
+    gathered = gathering(model.map_names, image.shape[1:], DecodeConfig())  # type: ignore
+    grid = Grid(tile=min(1024, gathered.largest_tile), multiple=model.multiple)  # type: ignore
+    for _ in gathered.tiles(run_network(model, device), lambda y, x: image[:, y, x], grid):
+        pass
+    return gathered.labels()[0]
 
 
 # a run may go on for longer, elsewhere
@@ -330,6 +329,29 @@ def _load_weights(path: Path, pairs: Sequence[tuple[nn.Module, dict[str, Tensor]
                 f"{path} ({str(error).splitlines()[0]})",
                 "Start anew (--no-resume) or choose another folder",
             ) from error
+
+
+def _with_classes(config: TrainConfig, found: int) -> TrainConfig:
+    """Let a network that tells classes apart know how many there are.
+
+    Raises
+    ------
+    SettingError
+        If the config says otherwise than the data.
+    """
+    options = config.architecture_options
+    if "classes" not in MODELS.module(config.architecture).Options.model_fields:
+        return config
+    asked = int(options.get("classes", found))
+    if asked != found:
+        raise SettingError(
+            "The network is to tell apart other classes than the data has",
+            f"architecture_options.classes = {asked}, and {found} in the data",
+            "Leave the setting out, or add the files class1, class2, ...",
+        )
+    if found == 1:
+        return config
+    return config.model_copy(update={"architecture_options": {**options, "classes": found}})
 
 
 def hold_out(images: list[TrainingImage], config: TrainConfig) -> tuple[list[TrainingImage], ...]:
@@ -419,6 +441,12 @@ def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator
             "Raise held_out, or choose another schedule",
         )
 
+    classes = images[0].classes
+    config = _with_classes(config, classes)
+    if classes > 1 and config.architecture_options.get("classes") != classes:
+        yield Notice(
+            f"{config.architecture} knows no classes: nuclei of all {classes} are taken together"
+        )
     device, reason = choose_device(config.device)
     device = distributed.local_device(device)
     yield DeviceChosen(device, "torch", reason)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..config import AugmentConfig
+from .classes import class_of, with_class
 
 
 def window(
@@ -18,6 +19,7 @@ def window(
     size: int,
     config: AugmentConfig,
     rng: np.random.Generator,
+    classes: int = 1,
 ) -> tuple[Tensor, np.ndarray]:
     """A turned, flipped, magnified window of a micrograph and its label image.
 
@@ -34,11 +36,13 @@ def window(
         Side of the window in pixels.
     config : AugmentConfig
     rng : numpy.random.Generator
+    classes : int
+        How many classes the numbers of ``labels`` carry; see `napari_nucleiseg.data.classes`.
 
     Returns
     -------
     (C, size, size) float32 Tensor, (size, size) int32 ndarray
-        Each connected piece of a nucleus has a label of its own.
+        Each connected piece of a nucleus has a label of its own, which carries the same class.
     """
     scale = np.exp(rng.uniform(np.log(config.scale_low), np.log(config.scale_high)))
     stretch = np.exp(rng.uniform(-config.stretch, config.stretch) / 2)
@@ -65,6 +69,8 @@ def window(
     found = F.grid_sample(ids[None, None], grid, "nearest", "reflection", align_corners=False)
     turned = found[0, 0].numpy().astype(np.int32)
     pieces = label(np.maximum(turned, 0), connectivity=1).astype(np.int32)
+    inside = turned > 0
+    pieces[inside] = with_class(pieces[inside], class_of(turned[inside], classes), classes)
     pieces[turned < 0] = -1
     return patch, pieces
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,31 @@ from ..errors import NucleisegError, TrainingError, reason
 from ..events import Event, LeftOut, Notice
 from ..intensity import NormaliseConfig, normalise
 from ..io import SUFFIXES, read_labels, read_micrograph
+from .classes import with_class
 from .patches import TrainingImage
+
+CLASS_FILE = re.compile(r"class([1-9]\d?)\.", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A micrograph and its label image (or a folder with one file per nucleus)."""
+    """A micrograph and its label image, or a folder of them.
+
+    Attributes
+    ----------
+    name : str
+    micrograph, labels : Path
+        ``labels`` may be a folder with one file per nucleus, or one with a label image per class.
+    split : str
+    class_files : tuple of (int, Path)
+        Class, from 1, and its label image; empty where there is but one label image.
+    """
 
     name: str
     micrograph: Path
     labels: Path
     split: str = "train"
+    class_files: tuple[tuple[int, Path], ...] = ()
 
 
 def _files(folder: Path, notices: list[str]) -> dict[str, Path]:
@@ -38,6 +53,25 @@ def _files(folder: Path, notices: list[str]) -> dict[str, Path]:
             notices.append(f"{path} is left out: {found[name].name} has the same name")
         else:
             found[name] = path
+    return found
+
+
+def _find_class_folders(folder: Path, notices: list[str]) -> dict[str, Pair]:
+    """Pairs of all folders, at any depth, that hold an image and a label image per class."""
+    found: dict[str, Pair] = {}
+    inner = {p.parent for p in folder.rglob("*") if p.is_file() and CLASS_FILE.match(p.name)}
+    for place in sorted(inner):
+        files = {n: p for n, p in _files(place, notices).items() if p.is_file()}
+        named = ((CLASS_FILE.match(p.name), p) for p in files.values())
+        classes = tuple(sorted((int(m[1]), p) for m, p in named if m))
+        if not classes:
+            continue
+        if "image" not in files:
+            notices.append(f"{place} has files of classes but no image beside them")
+            continue
+        inside = place.relative_to(folder).as_posix()
+        name = folder.resolve().name if inside == "." else inside
+        found[name] = Pair(name, files["image"], place, class_files=classes)
     return found
 
 
@@ -64,8 +98,9 @@ def find_pairs(folder: Path) -> tuple[list[Pair], tuple[str, ...]]:
     """Find the training pairs of a folder.
 
     Understood are ``images/`` and ``masks/`` with the same stems, with an optional ``index.csv``
-    (columns ``image_id`` and ``split``); ``x.tif`` beside ``x_labels.tif``; and ``ID/images`` with
-    ``ID/masks`` holding one file per nucleus, as in the Data Science Bowl 2018.
+    (columns ``image_id`` and ``split``); ``x.tif`` beside ``x_labels.tif``; ``ID/images`` with
+    ``ID/masks`` holding one file per nucleus, as in the Data Science Bowl 2018; and folders at any
+    depth that hold ``image.tif`` and a label image for each class, ``class1.tif``, ...
 
     Parameters
     ----------
@@ -86,6 +121,7 @@ def find_pairs(folder: Path) -> tuple[list[Pair], tuple[str, ...]]:
         raise TrainingError("There is no such training folder", str(folder), "Check the path")
     notices: list[str] = []
     found: dict[str, tuple[Path, Path]] = {}
+    by_class: dict[str, Pair] = {}
     if (folder / "images").is_dir() and (folder / "masks").is_dir():
         images, masks = _files(folder / "images", notices), _files(folder / "masks", notices)
         masks = {name.removesuffix("_labels"): path for name, path in masks.items()}
@@ -93,9 +129,11 @@ def find_pairs(folder: Path) -> tuple[list[Pair], tuple[str, ...]]:
         notices += [f"{images[n]} has no label image in masks/" for n in images if n not in masks]
         notices += [f"{masks[n]} has no micrograph in images/" for n in masks if n not in images]
     else:
+        by_class = _find_class_folders(folder, notices)
+        is_class_folder = any(pair.labels == folder for pair in by_class.values())
         files = {n: p for n, p in _files(folder, notices).items() if p.is_file()}
         for name, path in files.items():
-            if name.endswith("_labels"):
+            if name.endswith("_labels") or is_class_folder:
                 continue
             if f"{name}_labels" in files:
                 found[name] = (path, files[f"{name}_labels"])
@@ -108,20 +146,57 @@ def find_pairs(folder: Path) -> tuple[list[Pair], tuple[str, ...]]:
                     # many such sets call every micrograph the same
                     title = inner.name if len(images) == 1 else f"{inner.name}/{name}"
                     found[title] = (path, inner / "masks")
-    if not found:
+    pairs = {**{n: Pair(n, *f) for n, f in found.items()}, **by_class}
+    if not pairs:
         raise TrainingError(
             "No pairs of micrograph and label image found",
             str(folder),
-            "Use images/ and masks/ with the same file names, or x.tif beside x_labels.tif",
+            "Use images/ and masks/ with the same file names, x.tif beside x_labels.tif, or "
+            "for each micrograph a folder with image.tif and class1.tif, class2.tif, ...",
         )
     index = folder / "index.csv"
     splits = _read_splits(index) if index.is_file() else {}
     if splits:
-        unlisted = sorted(set(found) - set(splits))
-        notices += [f"{found[n][0]} is not in index.csv and is left out" for n in unlisted]
-        found = {n: f for n, f in found.items() if n in splits}
-    pairs = [Pair(n, *found[n], split=splits.get(n, "train")) for n in sorted(found)]
-    return pairs, tuple(notices)
+        unlisted = sorted(set(pairs) - set(splits))
+        notices += [f"{pairs[n].micrograph} is not in index.csv and is left out" for n in unlisted]
+        pairs = {n: replace(p, split=splits[n]) for n, p in pairs.items() if n in splits}
+    return [pairs[n] for n in sorted(pairs)], tuple(notices)
+
+
+def _read_truth(pair: Pair, classes: int) -> tuple[np.ndarray, list[str]]:
+    """Label image of a pair whose numbers carry the class, and what the user should know of it."""
+    texts: list[str] = []
+    if not pair.class_files:
+        labels, notices = read_labels(pair.labels)
+        if classes > 1:
+            texts.append("has no files of classes; its nuclei count as class 1")
+            labels = np.where(labels > 0, with_class(labels, np.ones_like(labels), classes), labels)
+        return labels, [*notices, *texts]
+    merged = np.zeros((0, 0), np.int32)
+    count = shared = 0
+    for number, path in pair.class_files:
+        labels, notices = read_labels(path)
+        texts += [f"{path.name}: {text}" for text in notices]
+        if not merged.size:
+            merged = np.zeros(labels.shape, np.int32)
+        if labels.shape != merged.shape:
+            raise TrainingError(
+                "The label images of the classes differ in size",
+                "{} is {}×{}, {} is {}×{}".format(
+                    path, *labels.shape, pair.class_files[0][1].name, *merged.shape
+                ),
+                "Crop them to the same field of view",
+            )
+        inside = labels > 0
+        shared += int((inside & (merged > 0)).sum())
+        names, rank = np.unique(labels[inside], return_inverse=True)
+        kinds = np.full(rank.shape, number)
+        merged[inside] = with_class(count + 1 + rank, kinds, classes)
+        merged[(labels < 0) & (merged == 0)] = -1
+        count += len(names)
+    if shared:
+        texts.append(f"{shared} pixels are in several classes and went to the last of them")
+    return merged, texts
 
 
 def load_pairs(pairs: list[Pair], config: NormaliseConfig) -> Iterator[Event | TrainingImage]:
@@ -133,10 +208,11 @@ def load_pairs(pairs: list[Pair], config: NormaliseConfig) -> Iterator[Event | T
         An image for each good pair, `LeftOut` for each that cannot be used, and `Notice` for what
         was converted.
     """
+    classes = max((number for p in pairs for number, _ in p.class_files), default=1)
     for pair in pairs:
         try:
             micrograph = read_micrograph(pair.micrograph)
-            labels, notices = read_labels(pair.labels)
+            labels, notices = _read_truth(pair, classes)
             if labels.shape != micrograph.shape:
                 raise TrainingError(
                     "Micrograph and label image differ in size",
@@ -153,4 +229,4 @@ def load_pairs(pairs: list[Pair], config: NormaliseConfig) -> Iterator[Event | T
             yield Notice(f"{pair.name}: {text}")
         image = normalise(chosen.pixels, config)
         image = image if chosen.is_colour else image[:1]
-        yield TrainingImage(image.astype(np.float16), labels, pair.name)
+        yield TrainingImage(image.astype(np.float16), labels, pair.name, classes)

@@ -12,6 +12,8 @@ from torch import Tensor
 from ..config import AugmentConfig, TrainConfig
 from .augment import empty_patch, vary_intensity, window
 
+REDRAWS = 20
+
 
 @dataclass(frozen=True)
 class TrainingImage:
@@ -24,11 +26,14 @@ class TrainingImage:
     labels : (H, W) int32 ndarray
         0 background, 1..N nuclei, -1 ignored.
     name : str
+    classes : int
+        How many classes the numbers carry; see `napari_nucleiseg.data.classes`.
     """
 
     image: np.ndarray
     labels: np.ndarray
     name: str
+    classes: int = 1
 
     @property
     def group(self) -> str:
@@ -84,6 +89,10 @@ class PatchSampler:
         for n in range(config.batch_size) if share is None else share:
             rng = np.random.default_rng((config.seed, step, n))
             patch, truth = self._patch(rng, augment)
+            for _ in range(REDRAWS if config.skip_empty else 0):
+                if (truth > 0).any():
+                    break
+                patch, truth = self._patch(rng, augment)
             images.append(patch)
             labels.append(torch.from_numpy(truth))
         return torch.stack(images), torch.stack(labels)
@@ -99,5 +108,7 @@ class PatchSampler:
             float(rng.uniform(margin_y, max(margin_y, height - margin_y))),
             float(rng.uniform(margin_x, max(margin_x, width - margin_x))),
         )
-        patch, truth = window(source.image, source.labels, centre, size, augment, rng)
+        patch, truth = window(
+            source.image, source.labels, centre, size, augment, rng, source.classes
+        )
         return vary_intensity(patch, augment, rng), truth

@@ -1,0 +1,99 @@
+"""What a network says of all tiles, gathered, and made into a label image.
+
+There are two kinds: maps, which are blended and then decoded, and detections, which are joined.
+Whoever segments, be it a micrograph or a held-out image in training, need not know which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from .detections import INSTANCES, Detection, from_tile, join
+from .instances import DecodeConfig, decode
+from .tiling import Grid, ReadTile, iterate_maps, iterate_tiles, tile_places
+
+
+class Gathering(Protocol):
+    """Results of tiles on their way to a label image.
+
+    Attributes
+    ----------
+    largest_tile : int
+        Longest side of a tile that makes sense (px).
+    """
+
+    largest_tile: int
+
+    def tiles(
+        self, run: Callable[..., Any], read: ReadTile, grid: Grid
+    ) -> Iterator[tuple[int, int]]:
+        """Run a network on all tiles, anew at each call; yields tiles done and in all."""
+
+    def labels(self) -> tuple[np.ndarray, list[int]]:
+        """The (H, W) int32 label image and, where the network tells, the class of each nucleus."""
+
+
+class _Maps:
+    """Maps of the whole micrograph."""
+
+    largest_tile = 8192
+
+    def __init__(self, names: Sequence[str], shape: tuple[int, int], config: DecodeConfig) -> None:
+        self.names, self.config = names, config
+        self.maps = np.zeros((len(names), *shape), np.float32)
+
+    def tiles(
+        self, run: Callable[..., Any], read: ReadTile, grid: Grid
+    ) -> Iterator[tuple[int, int]]:
+        return iterate_maps(run, read, self.maps, grid)
+
+    def labels(self) -> tuple[np.ndarray, list[int]]:
+        return decode(self.names, self.maps, self.config), []
+
+
+class _Detections:
+    """Detections of all tiles."""
+
+    # a network has a limit of detections in a tile
+    largest_tile = 512
+
+    def __init__(self, shape: tuple[int, int], config: DecodeConfig) -> None:
+        self.shape, self.config = shape, config
+        self.found: list[Detection] = []
+
+    def tiles(
+        self, run: Callable[..., Any], read: ReadTile, grid: Grid
+    ) -> Iterator[tuple[int, int]]:
+        self.found = []
+        places = tile_places(self.shape, grid)
+        for group, done in iterate_tiles(
+            lambda tiles: run(tiles, self.config.probability), read, places, grid
+        ):
+            for place, detections in group:
+                moved = (from_tile(d, place, self.shape) for d in detections)
+                self.found += [d for d in moved if d is not None]
+            yield done, len(places)
+
+    def labels(self) -> tuple[np.ndarray, list[int]]:
+        return join(self.found, self.shape, self.config.min_area_px)
+
+
+def gathering(names: Sequence[str], shape: tuple[int, int], config: DecodeConfig) -> Gathering:
+    """Begin to gather.
+
+    Parameters
+    ----------
+    names : sequence of str
+        What the network gives: names of maps, or `INSTANCES`.
+    shape : (int, int)
+        Height and width of the micrograph in pixels.
+    config : DecodeConfig
+        Of detections, ``probability`` is the least score and ``min_area_px`` counts; the other
+        settings are for maps alone.
+    """
+    if tuple(names) == INSTANCES:
+        return _Detections(shape, config)
+    return _Maps(names, shape, config)
