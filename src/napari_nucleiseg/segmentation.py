@@ -17,7 +17,7 @@ from .channels import choose_pixels
 from .config import SegmentConfig
 from .engine import Engine, build_engine
 from .errors import NucleisegError
-from .events import DeviceChosen, Event, Notice, Segmented, TileDone
+from .events import Decoding, DeviceChosen, Event, Notice, Segmented, TileDone
 from .instances import DecodeConfig, decode
 from .intensity import intensity_range, rescale
 from .micrograph import Micrograph
@@ -53,7 +53,7 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
     Yields
     ------
     Event
-        `Notice` and `DeviceChosen`, `TileDone` after each tile, and last `Segmented`.
+        `Notice` and `DeviceChosen`, `TileDone` after each tile, `Decoding`, and last `Segmented`.
 
     Raises
     ------
@@ -78,6 +78,7 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
         yield DeviceChosen(engine.device, engine.name, engine.reason)
         maps = np.zeros((len(model.map_names), *chosen.shape), np.float32)
         engine = yield from _fill(maps, pixels, (low, high), model, config, engine)
+        yield Decoding()
         try:
             labels = decode(model.map_names, maps, decode_config(config))
         except MemoryError as error:

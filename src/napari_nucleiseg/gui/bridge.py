@@ -79,7 +79,7 @@ class Bridge:
     def __init__(self, viewer: Any) -> None:
         self._viewer = weakref.ref(viewer)
         child = Child()
-        self.session = Session(run_in_thread, partial(_run, child))
+        self.session = Session(run_in_thread, partial(_run, child), stop=child.stop)
         self.session.config = memory.recall_config()
         self._question: Question | None = None
         # result layer of each image layer and plane, and the fingerprint of what was put there
