@@ -101,6 +101,7 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
             "shape": list(chosen.shape),
             "dtype": str(pixels.dtype),
             "channel": list(chosen.channel_names) or None,
+            "channel_number": _number_of(micrograph, chosen),
             "pixel_size_um": micrograph.pixel_size_um,
         },
         "intensity_range": [low, high],
@@ -159,6 +160,14 @@ def _fill(
                 f"for a micrograph of {maps.shape[1]}×{maps.shape[2]} px",
                 "Close other programs or crop the micrograph",
             ) from cause
+
+
+def _number_of(micrograph: Micrograph, chosen: Micrograph) -> int | None:
+    """Number of the channel that was looked at, from 1; None where there was no choice."""
+    if micrograph.axes == "YX" or len(chosen.channel_names) != 1:
+        return None
+    names = ("red", "green", "blue") if micrograph.is_colour else micrograph.channels
+    return names.index(chosen.channel_names[0]) + 1
 
 
 def _is_out_of_memory(error: Exception) -> bool:
