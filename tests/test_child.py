@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -260,3 +261,31 @@ def test_a_process_that_dies_is_said_in_words_and_the_next_run_starts_another():
     child.close()
     with pytest.raises(NucleisegError):
         list(child.run(count, np.zeros(2), 2))
+
+
+def waits_long():
+    yield Notice("so far so good")
+    time.sleep(600)
+
+
+def test_a_long_step_that_nobody_waits_for_is_ended_and_the_next_work_gets_a_process():
+    child = Child()
+    child.stop(0)  # nothing is at work
+    events = child.run(waits_long)
+    next(events)
+    child.stop(0.2)
+    with pytest.raises(NucleisegError, match="ended by itself"):
+        next(events)
+    assert list(child.run(count, np.zeros(1), 0)) == []
+    child.close()
+
+
+def test_a_work_that_ended_in_time_is_not_ended_by_force(child):
+    events = child.run(count, np.zeros(1), 2)
+    next(events)
+    child.stop(0.1)
+    events.close()
+    process = child._process
+    time.sleep(0.3)
+    assert child._process is process
+    assert process.poll() is None

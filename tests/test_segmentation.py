@@ -13,7 +13,7 @@ from napari_nucleiseg.channels import choose_pixels
 from napari_nucleiseg.config import SegmentConfig
 from napari_nucleiseg.engine import Engine
 from napari_nucleiseg.errors import NucleisegError, SettingError
-from napari_nucleiseg.events import DeviceChosen, Notice, Segmented, TileDone
+from napari_nucleiseg.events import Decoding, DeviceChosen, Notice, Segmented, TileDone
 from napari_nucleiseg.metrics.average_precision import average_precision
 from napari_nucleiseg.metrics.dice import dice
 from napari_nucleiseg.micrograph import Micrograph
@@ -49,7 +49,7 @@ def test_finds_the_nuclei_of_the_samples(sample):
 
 def test_events_come_in_order_and_the_manifest_repeats_the_result(fluorescence):
     events = list(segment(fluorescence[0], CPU))
-    assert [type(e) for e in events] == [DeviceChosen, TileDone, Segmented]
+    assert [type(e) for e in events] == [DeviceChosen, TileDone, Decoding, Segmented]
     last = events[-1]
     again = SegmentConfig.model_validate(last.manifest["config"])
     assert np.array_equal(segment_now(fluorescence[0], again).labels, last.labels)

@@ -10,7 +10,9 @@ from napari_nucleiseg.errors import NucleisegError
 from napari_nucleiseg.events import Notice, Segmented, TileDone
 from napari_nucleiseg.micrograph import Micrograph
 from napari_nucleiseg.session import (
+    PATIENCE_S,
     ChannelProposed,
+    Loaded,
     Opened,
     Scored,
     Session,
@@ -181,3 +183,27 @@ def test_scores_of_made_up_labels():
     found = np.array([[1, 1, 0, 0], [1, 1, 0, 0]])
     (scored,) = score(found, truth)
     assert scored == Scored(dice=8 / 9, iou=4 / 5, ap50=1 / 2, true_count=2)
+
+
+def test_a_cancel_while_pixels_are_loaded_comes_before_the_network():
+    asked = []
+    session = Session(work_in=lambda *args: asked.append(args) or iter(()))
+    heard = listen(session)
+    session.event.connect(lambda event: session.cancel())
+    session.segment(lambda: PLAIN)
+    assert heard == ["running", Loaded(), "stopping", "cancelled"]
+    assert asked == []
+
+
+def test_a_cancel_leaves_the_step_some_time_and_a_closing_window_none():
+    run, patience = Later(), []
+    session = Session(run, work_in=lambda function, *args: two_tiles(*args), stop=patience.append)
+    session.cancel()
+    assert patience == []
+    session.segment(PLAIN)
+    session.cancel()
+    run.tasks[0].stop()
+    assert patience == [PATIENCE_S, 0]
+    session.score(np.ones((4, 6), int), np.ones((4, 6), int))
+    run.tasks[1].stop()
+    assert patience == [PATIENCE_S, 0]

@@ -40,14 +40,28 @@ def test_progress_tells_what_is_left_after_a_tenth(done, total, seconds, text):
 @pytest.mark.parametrize(
     ("count", "size", "text"),
     [
-        (312, (0.325, 0.325), "312 nuclei · median 21 px (6.8 µm) · 3.1 s on CPU"),
-        (1, None, "1 nucleus · median 21 px · 3.1 s on CPU"),
+        (312, (0.325, 0.325), "312 nuclei · median diameter 21 px (6.8 µm) · 3.1 s on CPU"),
+        (1, None, "1 nucleus · median diameter 21 px · 3.1 s on CPU"),
         (0, None, "no nuclei · 3.1 s on CPU"),
     ],
 )
 def test_result(count, size, text):
     event = Segmented(np.zeros((1, 1), np.int32), count, 20.9, 3.14, {"device": "cpu"})
     assert wording.result(event, size) == text
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"channel": ["2"], "channel_number": 2}, "9 nuclei in channel 2 · "),
+        ({"channel": ["DAPI"], "channel_number": 3}, "9 nuclei in channel 3 (DAPI) · "),
+        ({"channel": ["DAPI"], "channel_number": None}, "9 nuclei · "),
+        ({"channel": None, "channel_number": None}, "9 nuclei · "),
+    ],
+)
+def test_a_result_names_its_channel_where_there_was_a_choice(given, text):
+    event = Segmented(np.zeros((1, 1), np.int32), 9, 20.9, 3.14, {"device": "cpu", "input": given})
+    assert wording.result(event, None).startswith(text)
 
 
 def test_a_command_holds_what_differs_from_the_defaults():

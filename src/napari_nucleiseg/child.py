@@ -144,6 +144,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._complaints: IO[bytes] | None = None
         self._turn = threading.Lock()
+        self._at_work: object | None = None
         self._closed = False
 
     def run(self, function: Callable[..., Iterator[Event]], *args: Any) -> Iterator[Event]:
@@ -170,6 +171,7 @@ class Child:
         with self._turn:
             source, sink = self._pipes()
             is_at_work = False
+            self._at_work = object()
             try:
                 self._tell(sink, work)
                 is_at_work = True
@@ -183,12 +185,33 @@ class Child:
                     yield value
                     self._tell(sink, _pack("next"))
             finally:
-                if is_at_work and self._process is not None:
-                    # lets the generator over there run its ``finally``
-                    self._tell(sink, _pack("close"))
-                    kind, value = self._hear(source)
-                    if kind == "error":
-                        raise value[0] from ChildError(value[1])
+                try:
+                    if is_at_work and self._process is not None:
+                        # lets the generator over there run its ``finally``
+                        self._tell(sink, _pack("close"))
+                        kind, value = self._hear(source)
+                        if kind == "error":
+                            raise value[0] from ChildError(value[1])
+                finally:
+                    self._at_work = None
+
+    def stop(self, patience_s: float) -> None:
+        """End the work under way by force if it has not ended by itself within some seconds.
+
+        A step cannot be interrupted over there, so the process ends with it; the next work starts
+        another. Whoever drains `run` gets an error that says so.
+        """
+        work, process = self._at_work, self._process
+
+        def end() -> None:
+            # not a later work, which nobody wants to end
+            if work is self._at_work and process is not None:
+                process.kill()
+
+        if work is not None:
+            timer = threading.Timer(patience_s, end)
+            timer.daemon = True
+            timer.start()
 
     def close(self) -> None:
         """End the process, whatever it does; there is no other work for it after that."""

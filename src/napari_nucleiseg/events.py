@@ -53,6 +53,11 @@ class TileDone(Event):
 
 
 @dataclass(frozen=True)
+class Decoding(Event):
+    """All tiles went through the network; now its maps become nuclei, in one long step."""
+
+
+@dataclass(frozen=True)
 class Segmented(Event):
     """A micrograph is segmented.
 

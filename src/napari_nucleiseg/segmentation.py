@@ -17,7 +17,7 @@ from .channels import choose_pixels
 from .config import SegmentConfig
 from .engine import Engine, build_engine
 from .errors import NucleisegError
-from .events import DeviceChosen, Event, Notice, Segmented, TileDone
+from .events import Decoding, DeviceChosen, Event, Notice, Segmented, TileDone
 from .gathering import Gathering, gathering
 from .instances import DecodeConfig
 from .intensity import intensity_range, rescale
@@ -55,7 +55,7 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
     Yields
     ------
     Event
-        `Notice` and `DeviceChosen`, `TileDone` after each tile, and last `Segmented`.
+        `Notice` and `DeviceChosen`, `TileDone` after each tile, `Decoding`, and last `Segmented`.
 
     Raises
     ------
@@ -97,6 +97,7 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
             )
         gathered = gathering(model.map_names, chosen.shape, decode_config(config))
         engine = yield from _fill(gathered, pixels, (low, high), model, config, engine)
+        yield Decoding()
         try:
             labels, classes = gathered.labels()
         except MemoryError as error:
@@ -119,6 +120,7 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
             "shape": list(chosen.shape),
             "dtype": str(pixels.dtype),
             "channel": list(chosen.channel_names) or None,
+            "channel_number": _number_of(micrograph, chosen),
             "pixel_size_um": micrograph.pixel_size_um,
         },
         "intensity_range": [low, high],
@@ -182,6 +184,14 @@ def _fill(
                 f"for a micrograph of {height}×{width} px",
                 "Close other programs or crop the micrograph",
             ) from cause
+
+
+def _number_of(micrograph: Micrograph, chosen: Micrograph) -> int | None:
+    """Number of the channel that was looked at, from 1; None where there was no choice."""
+    if micrograph.axes == "YX" or len(chosen.channel_names) != 1:
+        return None
+    names = ("red", "green", "blue") if micrograph.is_colour else micrograph.channels
+    return names.index(chosen.channel_names[0]) + 1
 
 
 def _is_out_of_memory(error: Exception) -> bool:

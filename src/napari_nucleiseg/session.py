@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -32,6 +33,9 @@ from .store import ModelCard, find_model, list_models, model_problems
 State = Literal["idle", "running", "stopping", "done", "cancelled", "failed"]
 Load = Callable[[], Micrograph]
 WorkIn = Callable[..., Iterator[Event]]
+
+# a cancelled step gets this long to end by itself, which costs nothing later
+PATIENCE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,11 @@ class Opened(Event):
     micrograph: Micrograph
 
 
+@dataclass(frozen=True)
+class Loaded(Event):
+    """The pixels to segment are in memory: a cancel is heard before the network starts."""
+
+
 @dataclass(eq=False)
 class Task:
     """Work on its way: its events and who hears of them.
@@ -82,6 +91,8 @@ class Task:
         Drained by the runner; closed, too, when the task is cancelled.
     on_event, on_failed, on_end : callable
         For the runner to call, on the thread of the session; ``on_end`` always and last.
+    stop : callable
+        For a runner whose window closes: ends a step that takes long, at once.
     cancelled : bool
         The runner looks at it after each event.
     """
@@ -91,6 +102,7 @@ class Task:
     on_event: Callable[[Event], None]
     on_failed: Callable[[Exception], None]
     on_end: Callable[[], None]
+    stop: Callable[[], None]
     cancelled: bool = False
 
 
@@ -113,6 +125,10 @@ def run_now(task: Task) -> None:
 def work_here(function: Callable[..., Iterator[Event]], *args: Any) -> Iterator[Event]:
     """Run a generator of events in this process."""
     return function(*args)
+
+
+def wait_for_step(patience_s: float) -> None:
+    """Leave a cancelled step to end by itself: nothing in this process can end it."""
 
 
 def score(labels: np.ndarray, truth: np.ndarray) -> Iterator[Event]:
@@ -205,6 +221,9 @@ class Session:
     ask_in : callable
         The same for small questions. They need no network and take less time than a child
         process may be busy with main work, so here is the right place in a window, too.
+    stop : callable
+        Called with a number of seconds when main work is cancelled: ends by force a step that has
+        not ended by then. By default a step always ends by itself.
 
     Attributes
     ----------
@@ -223,9 +242,13 @@ class Session:
     config_changed = Signal(SegmentConfig)
 
     def __init__(
-        self, run: Runner = run_now, work_in: WorkIn = work_here, ask_in: WorkIn = work_here
+        self,
+        run: Runner = run_now,
+        work_in: WorkIn = work_here,
+        ask_in: WorkIn = work_here,
+        stop: Callable[[float], None] = wait_for_step,
     ) -> None:
-        self._run, self._work_in, self._ask_in = run, work_in, ask_in
+        self._run, self._work_in, self._ask_in, self._stop = run, work_in, ask_in, stop
         self._config = SegmentConfig()
         self._state: State = "idle"
         self._newest: dict[str, Task] = {}
@@ -297,7 +320,10 @@ class Session:
         title = name if callable(micrograph) else micrograph.name
 
         def work() -> Iterator[Event]:
-            loaded = micrograph() if callable(micrograph) else micrograph
+            loaded = micrograph
+            if callable(loaded):
+                loaded = loaded()
+                yield Loaded()
             yield from self._work_in(segment_and_score, loaded, chosen, truth, earlier)
 
         self._start("main", f"Segmenting {title}", work())
@@ -320,11 +346,12 @@ class Session:
         self._start("channel", "Looking for the channel with the nuclei", work())
 
     def cancel(self) -> None:
-        """Stop the main work after its current step."""
+        """Stop the main work after its current step, or within it where that takes long."""
         task = self._newest.get("main")
         if task is not None and self._state == "running":
             task.cancelled = True
             self._set_state("stopping")
+            self._stop(PATIENCE_S)
 
     def close(self) -> None:
         """Let go of everything: the window is closing. No signal comes any more."""
@@ -357,7 +384,8 @@ class Session:
                     self._set_state("cancelled" if task.cancelled else ended)
 
         problems: list[Exception] = []
-        task = Task(title, events, on_event, on_failed, on_end)
+        stop = partial(self._stop if kind == "main" else wait_for_step, 0.0)
+        task = Task(title, events, on_event, on_failed, on_end, stop)
         self._newest[kind] = task
         if kind == "main":
             self._set_state("running")

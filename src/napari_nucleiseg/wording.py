@@ -70,7 +70,7 @@ def model_title(card: Mapping[str, Any], title: str) -> str:
 
 
 def result(event: Segmented, pixel_size_um: tuple[float, float] | None) -> str:
-    """One line about a result: count, median diameter, time and device.
+    """One line about a result: count, channel, median diameter, time and device.
 
     Parameters
     ----------
@@ -78,9 +78,9 @@ def result(event: Segmented, pixel_size_um: tuple[float, float] | None) -> str:
     pixel_size_um : (float, float) or None
         Height and width of a pixel in µm, where known.
     """
-    parts = [nuclei(event.count)]
+    parts = [nuclei(event.count) + _channel(event.manifest.get("input", {}))]
     if event.count:
-        size = f"median {number(event.median_diameter_px)} px"
+        size = f"median diameter {number(event.median_diameter_px)} px"
         if pixel_size_um is not None:
             micrometres = event.median_diameter_px * (pixel_size_um[0] * pixel_size_um[1]) ** 0.5
             size += f" ({number(micrometres)} µm)"
@@ -89,6 +89,14 @@ def result(event: Segmented, pixel_size_um: tuple[float, float] | None) -> str:
     where = "" if device == "none" else f" on {device_name(device)}"
     parts.append(f"{duration(event.seconds)}{where}")
     return " · ".join(parts)
+
+
+def _channel(given: Mapping[str, Any]) -> str:
+    """Say in which channel nuclei were found, where there was a choice."""
+    number, names = given.get("channel_number"), given.get("channel")
+    if number is None or not names:
+        return ""
+    return f" in channel {number}" + ("" if names[0] == str(number) else f" ({names[0]})")
 
 
 def scores(dice: float, iou: float, ap50: float, true_count: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,13 +16,13 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_nucleiseg import SegmentConfig
 from napari_nucleiseg.errors import NucleisegError
-from napari_nucleiseg.events import DeviceChosen, Notice, Segmented, TileDone
+from napari_nucleiseg.events import Decoding, DeviceChosen, Notice, Segmented, TileDone
 from napari_nucleiseg.gui.bridge import bridge_of
 from napari_nucleiseg.gui.layers import RESULT
 from napari_nucleiseg.gui.segment_dock import SegmentDock
 from napari_nucleiseg.gui.widgets import TextWindow
-from napari_nucleiseg.samples import SAMPLES
-from napari_nucleiseg.session import ChannelProposed, Scored
+from napari_nucleiseg.samples import SAMPLES, read_sample
+from napari_nucleiseg.session import ChannelProposed, Opened, Scored
 
 WAIT = 60_000
 
@@ -48,6 +49,16 @@ def finds_squares(micrograph, config, truth=None, earlier=None):
     for i in range(4):
         yield TileDone(i + 1, 4)
     yield Segmented(squares(micrograph), 2, 9.03, 3.14, {"device": "cpu", "nuclei": 2})
+
+
+def fails_at_once(micrograph, *rest):
+    raise NucleisegError("Too dark", "plate2")
+    yield
+
+
+def run(dock, qtbot):
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: state(dock) == "done")
 
 
 @pytest.fixture
@@ -168,7 +179,7 @@ def test_a_run_to_the_end(dock, viewer, image, work, qtbot):
     assert result.name == "plate1 · nuclei"
     assert result.metadata[RESULT] == {"device": "cpu", "nuclei": 2}
     assert viewer.layers.index(result) == viewer.layers.index(image) + 1
-    assert dock.outcome.result.text() == "2 nuclei · median 9.0 px (1.8 µm) · 3.1 s on CPU"
+    assert dock.outcome.result.text() == "2 nuclei · median diameter 9.0 px (1.8 µm) · 3.1 s on CPU"
     assert dock.device.text() == "CPU · a fake · for a test"
     assert dock.outcome.notices.text() == "A sentence to be shown"
     assert dock.segment_button.isEnabled()
@@ -203,6 +214,27 @@ def test_cancelled_in_the_middle(dock, viewer, image, work, qtbot):
     click(qtbot, dock.segment_button)
     qtbot.waitUntil(lambda: state(dock) == "done")
     assert len(results(viewer)) == 1
+
+
+def test_nuclei_are_separated_visibly_and_that_can_be_cancelled(dock, viewer, image, work, qtbot):
+    go_on = threading.Event()
+
+    def waits(micrograph, *rest):
+        yield TileDone(1, 1)
+        yield Decoding()
+        go_on.wait(30)
+        yield from finds_squares(micrograph, *rest)
+
+    work(waits)
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: "separating nuclei" in dock.outcome.state.text())
+    assert (dock.bar.minimum(), dock.bar.maximum()) == (0, 0)
+    click(qtbot, dock.cancel_button)
+    assert dock.outcome.state.text() == "Stopping · in a moment"
+    go_on.set()
+    qtbot.waitUntil(lambda: state(dock) == "cancelled")
+    assert dock.outcome.state.text() == "Cancelled · while nuclei were separated"
+    assert results(viewer) == []
 
 
 @pytest.mark.parametrize(
@@ -342,7 +374,52 @@ def test_an_edited_result_is_never_overwritten(dock, viewer, image, work, qtbot,
     click(qtbot, dock.segment_button)
     qtbot.waitUntil(lambda: state(dock) == "done")
     assert np.array_equal(first.data, edited)
-    assert sorted(x.name for x in results(viewer)) == ["plate1 · nuclei", "plate1 · nuclei 2"]
+    assert [x.name for x in viewer.layers] == ["plate1", "plate1 · nuclei", "plate1 · nuclei 2"]
+    assert [x.visible for x in viewer.layers] == [True, False, True]
+    said = "Your edited labels are kept, hidden below: plate1 · nuclei."
+    assert said in dock.outcome.notices.text()
+    # the same again: now the second one is the program's own
+    run(dock, qtbot)
+    assert len(results(viewer)) == 2
+    assert said not in dock.outcome.notices.text()
+
+
+def test_edits_of_a_layer_that_is_kept_can_be_undone_and_done_again(
+    dock, viewer, image, work, qtbot
+):
+    work(finds_squares)
+    run(dock, qtbot)
+    (first,) = results(viewer)
+    paint(first)
+    run(dock, qtbot)
+    assert first.data[30, 40] == 7
+    first.undo()
+    assert first.data[30, 40] == 0
+    first.redo()
+    assert first.data[30, 40] == 7
+
+
+def test_a_renamed_result_is_never_overwritten(dock, viewer, image, work, qtbot):
+    work(finds_squares)
+    run(dock, qtbot)
+    (first,) = results(viewer)
+    first.name = "before the wash"
+    run(dock, qtbot)
+    assert [x.name for x in viewer.layers] == ["plate1", "before the wash", "plate1 · nuclei"]
+    assert "renamed labels are kept, hidden below: before the" in dock.outcome.notices.text()
+
+
+def test_a_new_result_lies_on_an_edited_one_wherever_that_was_moved(
+    dock, viewer, image, work, qtbot
+):
+    work(finds_squares)
+    run(dock, qtbot)
+    viewer.add_points(name="marks")
+    viewer.layers.move(1, 3)
+    paint(results(viewer)[0])
+    run(dock, qtbot)
+    names = ["plate1", "marks", "plate1 · nuclei", "plate1 · nuclei 2"]
+    assert [x.name for x in viewer.layers] == names
 
 
 def test_an_edit_that_was_undone_is_none(dock, viewer, image, work, qtbot):
@@ -352,9 +429,126 @@ def test_an_edit_that_was_undone_is_none(dock, viewer, image, work, qtbot):
     (first,) = results(viewer)
     paint(first)
     first.undo()
-    click(qtbot, dock.segment_button)
-    qtbot.waitUntil(lambda: state(dock) == "done")
+    first.mode = "paint"
+    run(dock, qtbot)
     assert len(results(viewer)) == 1
+    assert first.mode == "paint"
+    assert first.editable
+    # it was made on nuclei that are not there any more
+    first.redo()
+    assert first.data[30, 40] == 0
+
+
+# --- several images ----------------------------------------------------------------------------
+
+
+def test_numbers_of_one_image_are_not_shown_for_another(dock, viewer, image, work, qtbot):
+    def finds_and_scores(micrograph, *rest):
+        yield from finds_squares(micrograph, *rest)
+        yield Scored(0.5, 0.25, 0.125, 4)
+
+    work(finds_and_scores)
+    run(dock, qtbot)
+    lines = (dock.outcome.result, dock.outcome.scores, dock.outcome.notices)
+    first = [line.text() for line in lines]
+    assert all(first)
+    other = viewer.add_image(np.zeros((30, 40), np.uint8), name="plate2")
+    assert dock.layer.name == "plate2"
+    assert all(line.isHidden() and not line.text() for line in lines)
+    assert state(dock) == "idle"
+    dock.images.image.setCurrentText("plate1")
+    assert [line.text() for line in lines] == first
+    assert not any(line.isHidden() for line in lines)
+    assert state(dock) == "done"
+    work(fails_at_once)
+    dock.images.image.setCurrentText("plate2")
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: state(dock) == "failed")
+    dock.images.image.setCurrentText("plate1")
+    assert dock.outcome.failure.isHidden()
+    dock.images.image.setCurrentText("plate2")
+    assert not dock.outcome.failure.isHidden()
+    assert state(dock) == "failed"
+    viewer.layers.remove(other.name)
+    assert [line.text() for line in lines] == first
+
+
+def test_a_score_that_comes_late_is_not_shown_for_another_image(dock, viewer, image, work, qtbot):
+    work(finds_squares)
+    run(dock, qtbot)
+    go_on, sent = threading.Event(), []
+
+    def waits(labels, truth):
+        go_on.wait(30)
+        yield Scored(0.5, 0.25, 0.125, 4)
+
+    work(waits)
+    viewer.add_labels(results(viewer)[0].data.copy(), name="by hand")
+    dock.truth.setCurrentIndex(1)
+    dock.truth.activated.emit(1)
+    viewer.add_image(np.zeros((30, 40), np.uint8), name="plate2")
+    bridge_of(viewer).session.event.connect(sent.append)
+    go_on.set()
+    qtbot.waitUntil(lambda: bool(sent))
+    assert dock.outcome.scores.text() == ""
+
+
+def test_a_file_opened_from_the_dock_leaves_the_result_of_the_first_image(
+    dock, viewer, image, work, qtbot
+):
+    work(finds_squares)
+    run(dock, qtbot)
+    said = dock.outcome.result.text()
+    micrograph = read_sample("stained")[0]
+    work(lambda *args: iter([Opened(micrograph)]))
+    dock._session.open(SAMPLES["stained"].micrograph)
+    qtbot.waitUntil(lambda: state(dock) == "idle")
+    assert dock.layer.name == micrograph.name
+    assert dock.outcome.result.text() == ""
+    dock.images.image.setCurrentText("plate1")
+    assert dock.outcome.result.text() == said
+
+
+# --- the channel in which nuclei were found ----------------------------------------------------
+
+
+def finds_in_the_second_channel(micrograph, *rest):
+    *events, last = finds_squares(micrograph, *rest)
+    yield from events
+    given = {"channel": ["2"], "channel_number": 2}
+    yield replace(last, manifest={**last.manifest, "input": given})
+
+
+@pytest.mark.parametrize("scale", [1, 0.5])
+def test_the_slider_goes_to_the_channel_that_was_segmented(dock, viewer, work, qtbot, scale):
+    work(lambda *a: iter(()))
+    channels = np.random.default_rng(0).integers(0, 9, (3, 40, 50), np.uint16)
+    viewer.add_image(channels, name="c", scale=(scale, 0.5, 0.5), translate=(5, 0, 0))
+    viewer.dims.set_current_step(0, 0)
+    work(finds_in_the_second_channel)
+    run(dock, qtbot)
+    assert viewer.dims.current_step[0] == 1
+    assert dock.outcome.result.text().startswith("2 nuclei in channel 2 · ")
+
+
+def test_a_slider_that_was_moved_meanwhile_stays(dock, viewer, work, qtbot):
+    work(lambda *a: iter(()))
+    viewer.add_image(np.random.default_rng(0).integers(0, 9, (3, 40, 50), np.uint16), name="c")
+    viewer.dims.set_current_step(0, 0)
+    go_on = threading.Event()
+
+    def waits(micrograph, *rest):
+        yield TileDone(1, 2)
+        go_on.wait(30)
+        yield from finds_in_the_second_channel(micrograph, *rest)
+
+    work(waits)
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: "tile 1 of 2" in dock.outcome.state.text())
+    viewer.dims.set_current_step(0, 2)
+    go_on.set()
+    qtbot.waitUntil(lambda: state(dock) == "done")
+    assert viewer.dims.current_step[0] == 2
 
 
 # --- truth, settings, command ------------------------------------------------------------------

@@ -27,6 +27,7 @@ from .layers import (
     RESULT,
     Kind,
     field_shape,
+    has_opacity_axis,
     layer_of,
     placement,
     plane_of,
@@ -50,6 +51,14 @@ def _move(layer: Layer, where: dict[str, Any]) -> None:
             setattr(layer, name, value)
 
 
+def _forget_edits(result: Labels) -> None:
+    """Let napari forget edits that were all undone: done again, they would hit other nuclei."""
+    is_editable, mode = result.editable, result.mode
+    result.editable = False
+    result.editable = is_editable
+    result.mode = mode
+
+
 def fingerprint(data: np.ndarray) -> int:
     """A number that changes when pixels change; of huge arrays only some rows count."""
     step = -(-data.nbytes // COMPARE_BYTES)
@@ -61,11 +70,21 @@ def fingerprint(data: np.ndarray) -> int:
 
 @dataclass(frozen=True)
 class Question:
-    """What was asked last: the layer, which plane of it, and how many pixels it had."""
+    """What was asked last: the layer, which plane of it, how many pixels it had, what was shown."""
 
     layer: weakref.ref[Layer]
     plane: tuple[int, ...]
     shape: tuple[int, int]
+    point: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """How a result was put there: the array, a number that tells its pixels, the layer's name."""
+
+    identity: int
+    crc: int
+    name: str
 
 
 class Bridge:
@@ -79,16 +98,14 @@ class Bridge:
     def __init__(self, viewer: Any) -> None:
         self._viewer = weakref.ref(viewer)
         child = Child()
-        self.session = Session(run_in_thread, partial(_run, child))
+        self.session = Session(run_in_thread, partial(_run, child), stop=child.stop)
         self.session.config = memory.recall_config()
         self._question: Question | None = None
-        # result layer of each image layer and plane, and the fingerprint of what was put there
+        # result layer of each image layer and plane, and what was put there
         self._results: weakref.WeakKeyDictionary[Layer, dict[tuple[int, ...], weakref.ref]] = (
             weakref.WeakKeyDictionary()
         )
-        self._prints: weakref.WeakKeyDictionary[Layer, tuple[int, int]] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._placed: weakref.WeakKeyDictionary[Layer, Placed] = weakref.WeakKeyDictionary()
         self.session.event.connect(self._on_event)
         viewer.layers.events.removed.connect(self._on_removed)
         weakref.finalize(viewer, _let_go, self.session, child)
@@ -97,6 +114,11 @@ class Bridge:
     def viewer(self) -> Any:
         """The viewer; None after it was closed."""
         return self._viewer()
+
+    @property
+    def asked(self) -> Layer | None:
+        """The image that is or was segmented last, if it is still there."""
+        return None if self._question is None else self._question.layer()
 
     def segment(
         self, layer: Image, kind: Kind, truth: Labels | None = None, **settings: Any
@@ -123,7 +145,9 @@ class Bridge:
         micrograph = read_layer(layer, kind, plane)
         config = self.session.config.model_copy(update=settings)
         earlier = self.result_of(layer, plane)
-        self._question = Question(weakref.ref(layer), plane, field_shape(layer))
+        self._question = Question(
+            weakref.ref(layer), plane, field_shape(layer), tuple(self.viewer.dims.point)
+        )
         self.session.segment(
             micrograph,
             config,
@@ -153,8 +177,10 @@ class Bridge:
         The pixels decide, so that an edit that was undone is none, and one made from a script or
         another plugin is one. Of huge results some rows are looked at, and the undo history.
         """
-        identity, crc = self._prints.get(result, (0, 0))
-        if id(result.data) != identity or fingerprint(result.data) != crc:
+        placed = self._placed.get(result)
+        if placed is None or id(result.data) != placed.identity:
+            return True
+        if fingerprint(result.data) != placed.crc:
             return True
         return result.data.nbytes > COMPARE_BYTES and bool(getattr(result, "_undo_history", ()))
 
@@ -185,20 +211,46 @@ class Bridge:
             )
             return
         result = self.result_of(layer, question.plane)
-        if result is not None and not self.is_edited(result):
+        why = "" if result is None else self._why_kept(result)
+        if result is not None and not why:
+            _forget_edits(result)
             result.data = event.labels
             result.metadata = {**result.metadata, RESULT: event.manifest}
             _move(result, placement(layer))
         else:
-            result = Labels(
-                event.labels,
-                name=self._free_name(layer.name, question.plane),
-                metadata={RESULT: event.manifest},
-                **placement(layer),
+            kept, result = (
+                result,
+                Labels(
+                    event.labels,
+                    name=self._free_name(layer.name, question.plane),
+                    metadata={RESULT: event.manifest},
+                    **placement(layer),
+                ),
             )
-            viewer.layers.insert(viewer.layers.index(layer) + 1, result)
+            below = layer if kept is None else max(layer, kept, key=viewer.layers.index)
+            viewer.layers.insert(viewer.layers.index(below) + 1, result)
+            if kept is not None:
+                kept.visible = False
+                said = f"Your {why} labels are kept, hidden below: {kept.name}."
+                self.session.event.emit(Notice(said))
         self._results.setdefault(layer, {})[question.plane] = weakref.ref(result)
-        self._prints[result] = (id(result.data), fingerprint(result.data))
+        self._placed[result] = Placed(id(result.data), fingerprint(result.data), result.name)
+        self._show_channel(layer, question, event)
+
+    def _why_kept(self, result: Labels) -> str:
+        """Say what somebody did to a result, so that it must not be overwritten; or nothing."""
+        if self.is_edited(result):
+            return "edited"
+        return "" if result.name == self._placed[result].name else "renamed"
+
+    def _show_channel(self, layer: Layer, question: Question, event: Segmented) -> None:
+        """Show the channel in which nuclei were found, unless the user looks at another one now."""
+        number = event.manifest.get("input", {}).get("channel_number")
+        dims, axis = self.viewer.dims, self.viewer.dims.ndim - layer.ndim
+        if number is None or layer.ndim != 3 or layer.rgb or has_opacity_axis(layer):
+            return
+        if dims.point[axis] == question.point[axis - dims.ndim]:
+            dims.set_point(axis, layer.data_to_world((number - 1, 0, 0))[0])
 
     def _free_name(self, image: str, plane: tuple[int, ...]) -> str:
         where = f" (plane {', '.join(str(i + 1) for i in plane)})" if plane else ""

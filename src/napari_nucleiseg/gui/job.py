@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from napari.qt.threading import create_worker
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Signal, Slot
 from superqt.utils import WorkerBase
 
@@ -39,6 +40,15 @@ class _Ears(QObject):
         self._task.on_end()
 
 
+def _tell(sender: QObject, signal: str, *args: object) -> None:
+    """Send a signal; where Qt has deleted its sender the program is ending, and nobody listens."""
+    try:
+        getattr(sender, signal).emit(*args)
+    except RuntimeError:
+        if isalive(sender):
+            raise
+
+
 class _Work:
     """What napari is given to run: its text is in napari's question before it closes."""
 
@@ -66,13 +76,13 @@ class Job(WorkerBase):
         Overridden since the original changes the warning filters of the whole process meanwhile,
         which is not safe on a thread: napari's proxies change them, too, at every access.
         """
-        self.started.emit()
+        _tell(self.signals, "started")
         self._running = True
         self.work()
         self._running = False
-        self._ears.ended.emit()
-        self.finished.emit()
-        self._finished.emit(self)
+        _tell(self._ears, "ended")
+        _tell(self.signals, "finished")
+        _tell(self.signals, "_finished", self)
 
     def work(self) -> None:
         """Drain the events; closing them here lets their ``finally`` run on this thread."""
@@ -81,14 +91,15 @@ class Job(WorkerBase):
                 for event in events:
                     if self._task.cancelled:
                         break
-                    self._ears.heard.emit(event)
+                    _tell(self._ears, "heard", event)
         except Exception as error:
-            self._ears.failed.emit(error)
+            _tell(self._ears, "failed", error)
 
     def quit(self) -> None:
-        """Stop after the current step; napari calls it when its window closes."""
+        """Stop now; napari calls it when its window closes, and then waits for the end."""
         super().quit()
         self._task.cancelled = True
+        self._task.stop()
 
 
 def run_in_thread(task: Task) -> None:

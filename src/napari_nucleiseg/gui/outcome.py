@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import dataclass
 from typing import Any
 
 from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from .. import wording
 from .widgets import TextWindow, button, copy, row, text
+
+
+@dataclass(frozen=True)
+class Said:
+    """What was said about one image."""
+
+    result: str = ""
+    scores: str = ""
+    notices: str = ""
+    error: Exception | None = None
+
+    @property
+    def state(self) -> str:
+        """The state to name with it."""
+        return "failed" if self.error is not None else "done" if self.result else "idle"
+
 
 STATES = {
     "idle": "Ready",
@@ -54,6 +71,25 @@ class Outcome(QWidget):
             label.hide()
         self._error = None
         self.failure.hide()
+
+    @property
+    def said(self) -> Said:
+        """All that is said but the state."""
+        words = (label.text() for label in (self.result, self.scores, self.notices))
+        return Said(*words, self._error)
+
+    def say_again(self, said: Said) -> None:
+        """Say what was said before, and nothing else."""
+        self.clear()
+        for label, words in (
+            (self.result, said.result),
+            (self.scores, said.scores),
+            (self.notices, said.notices),
+        ):
+            label.setText(words)
+            label.setVisible(bool(words))
+        if said.error is not None:
+            self.fail(said.error)
 
     def say_state(self, state: str, more: str = "") -> None:
         """Name one of `STATES`, and say more about it."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 from napari.layers import Image, Labels
@@ -14,7 +16,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QProgressBar, QV
 from .. import wording
 from ..config import SegmentConfig
 from ..errors import NucleisegError
-from ..events import DeviceChosen, Event, Notice, Segmented, TileDone
+from ..events import Decoding, DeviceChosen, Event, Notice, Segmented, TileDone
 from ..io import SUFFIXES
 from ..session import Opened, Scored
 from . import memory
@@ -23,7 +25,7 @@ from .forms import Fold, Form, shrink
 from .image_chooser import ImageChooser
 from .layers import RESULT, is_as_in_shell, path_of, pixel_size_um
 from .model_chooser import ModelChooser
-from .outcome import Outcome
+from .outcome import Outcome, Said
 from .widgets import (
     button,
     column,
@@ -65,8 +67,13 @@ class SegmentDock(QWidget):
         self._viewer, self._session = self._bridge.viewer, self._bridge.session
         self._truths: list[Labels] = []
         self._last_tile: TileDone | None = None
+        self._is_decoding = False
         self._began = 0.0
         self._size_um: tuple[float, float] | None = None
+        # what was said about each image; which one it is said about now, and which is scored
+        self._said: weakref.WeakKeyDictionary[Image, Said] = weakref.WeakKeyDictionary()
+        self._about: Callable[[], Image | None] | None = None
+        self._scored: Callable[[], Image | None] = lambda: None
 
         self.outcome = Outcome()
         self._welcome = self._build_welcome()
@@ -193,7 +200,28 @@ class SegmentDock(QWidget):
         self._welcome.setVisible(self.layer is None)
         self._body.setVisible(self.layer is not None)
         self._folds.setVisible(self.layer is not None)
+        self._say_about(self.layer)
         self._find_truth()
+
+    def _say_about(self, layer: Image | None) -> None:
+        """Say what is known of this image; what was said about another one must not stay."""
+        if self._about is None:
+            # what was said before there was an image is about none
+            self._about = None if layer is None else weakref.ref(layer)
+            return
+        before = self._about()
+        if before is not layer:
+            self._keep_said(before)
+            self._about = weakref.ref(layer) if layer is not None else lambda: None
+            said = Said() if layer is None else self._said.get(layer, Said())
+            self.outcome.say_again(said)
+            if not self._session.is_busy:
+                self.outcome.say_state(said.state)
+
+    def _keep_said(self, layer: Image | None) -> None:
+        said = self.outcome.said
+        if layer is not None and said.state != "idle":
+            self._said[layer] = said
 
     def _name_button(self) -> None:
         is_stack = self.images.kind == "stack"
@@ -237,11 +265,15 @@ class SegmentDock(QWidget):
         if state == "running":
             self._began = time.monotonic()
             self._last_tile = None
+            self._is_decoding = False
             self.bar.setRange(0, 0)
+            self._keep_said(self.layer)
             self.outcome.clear()
             more = "getting ready"
         elif state == "stopping":
-            more = "after this tile"
+            more = "in a moment" if self._is_decoding else "after this tile"
+        elif state == "cancelled" and self._is_decoding:
+            more = "while nuclei were separated"
         elif state == "cancelled" and self._last_tile is not None:
             more = f"after tile {self._last_tile.done} of {self._last_tile.total}"
         elif state == "done" and not self.outcome.result.text():
@@ -274,9 +306,14 @@ class SegmentDock(QWidget):
             self.device.setText(
                 f"{wording.device_name(event.device)} · {event.engine} · {event.reason}"
             )
-        elif isinstance(event, Segmented):
+        elif isinstance(event, Decoding):
+            self._is_decoding = True
+            self.bar.setRange(0, 0)
+            self.outcome.say_state("running", "separating nuclei")
+        elif isinstance(event, Segmented) and self._bridge.asked is self.layer is not None:
             self.outcome.say_result(wording.result(event, self._size_um))
-        elif isinstance(event, Scored):
+            self._scored = weakref.ref(self.layer)
+        elif isinstance(event, Scored) and self._scored() is self.layer:
             self.outcome.say_scores(
                 wording.scores(event.dice, event.iou, event.ap50, event.true_count)
             )
@@ -303,6 +340,7 @@ class SegmentDock(QWidget):
         """Compare the result that is there with the true nuclei just chosen."""
         self.outcome.say_scores("")
         if self.truth_layer is not None and self.layer is not None:
+            self._scored = weakref.ref(self.layer)
             self._bridge.compare(self.layer, self.images.kind, self.truth_layer)
 
     def _change(self, name: str, value: object) -> None:
