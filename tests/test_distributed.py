@@ -63,14 +63,14 @@ def run(data, out, processes, **settings):
     [
         {},
         {"accumulate": 2, "average": "swa", "swa_from": 0.0},
-        {"optimizer": "sam"},
+        {"optimizer": "sam", "steps_per_epoch": 1},
     ],
 )
 def test_two_processes_learn_what_one_learns(data, tmp_path, settings):
     runs = {n: run(data, tmp_path / f"run{n}", n, **settings) for n in (1, 2)}
     assert [r.returncode for r in runs.values()] == [0, 0], [r.stderr for r in runs.values()]
     one, two = (load_checkpoint(tmp_path / f"run{n}" / "last.pt") for n in (1, 2))
-    assert two.step == one.step == 6
+    assert two.step == one.step == 2 * settings.get("steps_per_epoch", 3)
     for name in ("weights", "averaged"):
         for key, value in getattr(one, name).items():
             torch.testing.assert_close(

@@ -140,7 +140,7 @@ def test_a_loss_that_is_no_number_stops_in_words_and_spares_the_checkpoint(
     with closing(train(data, SMALL, run)) as events:
         next(e for e in events if isinstance(e, EpochDone))
     before = (run / "last.pt").read_bytes()
-    monkeypatch.setattr(training, "_fit_batch", lambda *_: float("nan"))
+    monkeypatch.setattr(training, "fit_batch", lambda *_: float("nan"))
     with pytest.raises(TrainingError, match="smaller learning rate"):
         list(train(data, SMALL, run))
     assert (run / "last.pt").read_bytes() == before
@@ -376,7 +376,7 @@ def test_a_plateau_goes_by_the_scores_and_remembers_them(data, tmp_path, monkeyp
 def one_step(config, batches, two_passes=False):
     model = build_model(config)
     optimizer = build_optimizer(model, config)
-    loss = training._fit_batch(model, optimizer, batches, config, "cpu", two_passes)
+    loss = training.fit_batch(training.LossOf(model), optimizer, batches, config, "cpu", two_passes)
     return loss, model
 
 

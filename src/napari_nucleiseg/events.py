@@ -93,6 +93,37 @@ class BatchDone(Event):
 
 
 @dataclass(frozen=True)
+class RateTried(Event):
+    """One step of a learning-rate range test: the step, of how many, its rate and loss."""
+
+    step: int
+    total: int
+    learning_rate: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class RangeFound(Event):
+    """The end of a learning-rate range test.
+
+    Attributes
+    ----------
+    rates, losses, smoothed : tuple of float
+        Of each step; the smoothed losses are averaged over the last steps.
+    steepest : float
+        Rate at which the loss falls fastest: a good one to train with.
+    diverged : float or None
+        Rate at which the loss had risen far above its lowest, if that happened.
+    """
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    smoothed: tuple[float, ...]
+    steepest: float
+    diverged: float | None
+
+
+@dataclass(frozen=True)
 class EpochDone(Event):
     """One epoch: mean training loss, and the scores on held-out micrographs where measured."""
 

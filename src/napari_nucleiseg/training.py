@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -256,7 +256,7 @@ def _average(averaged: nn.Module, model: nn.Module, share: float) -> None:
                 old.copy_(new[name])
 
 
-class _LossOf(nn.Module):
+class LossOf(nn.Module):
     """A network as several processes train it: called, it gives the loss."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -264,6 +264,7 @@ class _LossOf(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """See the network's ``loss``."""
         loss: Tensor = self.model.loss(images, labels)  # type: ignore[operator]
         return loss
 
@@ -404,9 +405,51 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
                 yield event
 
 
-def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator[Event]:
-    asked, config = config, resolve_settings(config)
-    share = distributed.share_of(config.batch_size)
+@dataclass
+class Prepared:
+    """What a training begins with.
+
+    Attributes
+    ----------
+    config : TrainConfig
+        With what the user and the data left open.
+    training, held_out : list of TrainingImage
+    device : str
+    model : torch.nn.Module
+        Untrained.
+    """
+
+    config: TrainConfig
+    training: list[TrainingImage]
+    held_out: list[TrainingImage]
+    device: str
+    model: nn.Module
+
+
+def prepare(data: Path, config: TrainConfig) -> Generator[Event, None, Prepared]:
+    """Read the micrographs, check that they and the settings go together, build the network.
+
+    Parameters
+    ----------
+    data : Path
+        See `train`.
+    config : TrainConfig
+
+    Yields
+    ------
+    Event
+        `Notice` and `DeviceChosen`.
+
+    Returns
+    -------
+    Prepared
+
+    Raises
+    ------
+    SettingError, TrainingError
+        If settings or data cannot be used.
+    """
+    config = resolve_settings(config)
     if config.threads:
         torch.set_num_threads(config.threads)
     pairs, notices = find_pairs(data)
@@ -450,7 +493,6 @@ def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator
     device, reason = choose_device(config.device)
     device = distributed.local_device(device)
     yield DeviceChosen(device, "torch", reason)
-    last, best = out / "last.pt", out / "best.pt"
     model = build_model(config)
     multiple = int(model.multiple)  # type: ignore[arg-type]
     if config.patch_px % multiple:
@@ -460,6 +502,16 @@ def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator
             f"patch_px = {config.patch_px}",
             f"Use {nearest}",
         )
+    return Prepared(config, training, held_out, device, model)
+
+
+def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator[Event]:
+    share = distributed.share_of(config.batch_size)
+    asked = config
+    ready = yield from prepare(data, config)
+    config, training, held_out = ready.config, ready.training, ready.held_out
+    model, device = ready.model, ready.device
+    last, best = out / "last.pt", out / "best.pt"
     averaged = copy.deepcopy(model)
     state = Checkpoint(config, {}, {}, {})
     data_names = {
@@ -482,7 +534,7 @@ def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator
     two_passes = getattr(OPTIMIZERS.module(config.optimizer), "TWO_PASSES", False)
     if state.optimizer:
         optimizer.load_state_dict(state.optimizer)
-    fitted = _LossOf.every_process(model)
+    fitted = LossOf.every_process(model)
     sampler = PatchSampler(training, config)
     best_score = max((r["ap"] for r in state.history if "ap" in r), default=-1.0)
     started = time.monotonic() - state.seconds
@@ -518,7 +570,7 @@ def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator
                     sampler.batch(first + n, strength, share) for n in range(config.accumulate)
                 ]
                 unsaved = False
-                loss = _fit_batch(fitted, optimizer, batches, config, device, two_passes)
+                loss = fit_batch(fitted, optimizer, batches, config, device, two_passes)
                 if not math.isfinite(loss):
                     raise _diverged("loss", state.step, rate)
                 state.step += 1
@@ -604,7 +656,7 @@ def _check_weights(model: nn.Module, step: int, rate: float) -> None:
         raise _diverged("weights", step, rate)
 
 
-def _fit_batch(
+def fit_batch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     batches: Sequence[tuple[Tensor, Tensor]],
