@@ -107,8 +107,38 @@ def test_maps_are_told_by_their_names(fluorescence):
     expected = decode(("probability", "distance"), np.stack((probability, distance)), config)
     swapped = decode(("distance", "probability"), np.stack((distance, probability)), config)
     assert np.array_equal(expected, swapped)
-    with pytest.raises(ModelError, match="without distance"):
-        decode(("probability",), probability[None], config)
+    with pytest.raises(ModelError, match="without probability"):
+        decode(("distance",), distance[None], config)
+
+
+def disc(y, x, radius):
+    yy, xx = np.mgrid[:100, :120]
+    return (yy - y) ** 2 + (xx - x) ** 2 < radius**2
+
+
+@pytest.mark.parametrize(
+    "discs",
+    [
+        [(50, 40, 20)],
+        [(50, 40, 20), (50, 72, 16)],
+        [(20, 100, 8), (20, 113, 5.5)],
+        [(30, 30, 9), (30, 46, 9), (44, 38, 9)],
+    ],
+)
+def test_without_a_distance_map_the_shape_of_the_foreground_splits(discs):
+    inside = np.any([disc(*d) for d in discs], 0)
+    found = decode(("probability",), inside[None].astype(np.float32), DecodeConfig())
+    assert found.max() == len(discs)
+    np.testing.assert_array_equal(found > 0, inside)
+    for y, x, radius in discs:
+        own = found[disc(y, x, radius)]
+        assert (own == found[y, x]).mean() > 0.85
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_without_a_distance_map_a_field_of_one_kind_is_decoded(value):
+    found = decode(("probability",), np.full((1, 30, 40), value, np.float32), DecodeConfig())
+    assert found.max() == value
 
 
 def test_two_touching_discs_are_two_nuclei():

@@ -69,3 +69,20 @@ def test_what_the_network_gets_is_a_multiple_and_at_most_a_batch(batch):
     predict_maps(predict, np.zeros((3, 101, 77), np.float32), 1, Grid(48, 8, 16, batch))
     assert all(s[0] <= batch and s[2] % 16 == 0 and s[3] % 16 == 0 for s in seen)
     assert sum(s[0] for s in seen) == 6
+
+
+@given(height=st.integers(1, 150), width=st.integers(1, 150), batch=st.integers(1, 3))
+def test_a_network_of_one_size_gets_tiles_of_that_size_and_every_pixel_is_covered(
+    height, width, batch
+):
+    image = np.random.default_rng(0).random((3, height, width), np.float32)
+    sizes = set()
+
+    def predict(tiles):
+        sizes.add(tiles.shape[2:])
+        return tiles[:, :1]
+
+    grid = Grid(64, 24, 16, batch, is_fixed=True)
+    maps = predict_maps(predict, image, 1, grid)
+    assert sizes == {(64, 64)}
+    np.testing.assert_allclose(maps[0], image[0], atol=1e-6)

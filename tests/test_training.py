@@ -17,14 +17,16 @@ from PIL import Image
 
 from napari_nucleiseg import training
 from napari_nucleiseg.checkpoint import load_checkpoint, save_checkpoint
-from napari_nucleiseg.config import SegmentConfig, TrainConfig
+from napari_nucleiseg.config import AugmentConfig, SegmentConfig, TrainConfig
 from napari_nucleiseg.errors import FileError, SettingError, TrainingError
 from napari_nucleiseg.events import BatchDone, EpochDone, Notice, Saved
 from napari_nucleiseg.explain import from_history, network_quality
+from napari_nucleiseg.intensity import NormaliseConfig, normalise
 from napari_nucleiseg.io import read_labels, write_labels
 from napari_nucleiseg.optimizers import OPTIMIZERS
 from napari_nucleiseg.schedules import SCHEDULES
 from napari_nucleiseg.segmentation import segment_now
+from napari_nucleiseg.store import load_network
 from napari_nucleiseg.training import (
     build_model,
     build_optimizer,
@@ -76,13 +78,23 @@ def test_loss_falls(data, tmp_path):
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_stopped_after_any_epoch_and_resumed_equals_uninterrupted(data, tmp_path):
-    list(train(data, SMALL, tmp_path / "whole"))
-    with closing(train(data, SMALL, tmp_path / "parts")) as events:
+DROPOUT = {
+    "architecture": "unet",
+    "architecture_options": {"channels": [16, 32], "dropout": 0.5},
+}
+
+
+@pytest.mark.parametrize("settings", [{}, DROPOUT])
+def test_stopped_after_any_epoch_and_resumed_equals_uninterrupted(data, tmp_path, settings):
+    config = SMALL.model_copy(update=settings)
+    list(train(data, config, tmp_path / "whole"))
+    torch.rand(5)
+    with closing(train(data, config, tmp_path / "parts")) as events:
         for event in events:
             if isinstance(event, EpochDone) and event.epoch == 2:
                 break
-    events = list(train(data, SMALL, tmp_path / "parts"))
+    torch.rand(7)
+    events = list(train(data, config, tmp_path / "parts"))
     assert [e.epoch for e in events if isinstance(e, EpochDone)] == [3]
     whole = load_checkpoint(tmp_path / "whole" / "last.pt")
     parts = load_checkpoint(tmp_path / "parts" / "last.pt")
@@ -445,3 +457,74 @@ def test_too_few_to_hold_one_out_is_said(data, tmp_path, held_out, said):
     with closing(train(data, SMALL.model_copy(update={"held_out": held_out}), tmp_path)) as events:
         texts = [e.text for e in takewhile(lambda e: isinstance(e, Notice), events)]
     assert any("Too few to hold one out" in text for text in texts) == said
+
+
+UNVARIED = {"scale_low": 1, "scale_high": 1} | dict.fromkeys(
+    ("invert", "gamma", "gain", "colour", "blur", "noise", "illumination", "empty"), 0
+)
+
+
+@pytest.mark.parametrize("architecture", ["unet", "unetr"])
+def test_semantic_networks_train_export_and_segment(architecture, data, tmp_path, fluorescence):
+    options = {
+        "unet": {"channels": [16, 32, 64]},
+        "unetr": {"image_px": 64, "hidden": 48, "mlp": 96, "heads": 4},
+    }
+    config = SMALL.model_copy(
+        update={
+            "architecture": architecture,
+            "architecture_options": options[architecture],
+            "loss": "dice_bce",
+            "steps_per_epoch": 60,
+            "epochs": 1,
+            "learning_rate": 0.01,
+            "ema_decay": 0.9,
+            "augment": AugmentConfig(**UNVARIED),
+        }
+    )
+    list(train(data, config, tmp_path / "run"))
+    path = tmp_path / "model.safetensors"
+    card = export_model(tmp_path / "run" / "last.pt", path, "small", {})
+    assert card.fixed_tile == (64 if architecture == "unetr" else None)
+    found = [
+        segment_now(fluorescence[0], SegmentConfig(model=str(path), engine=engine, device="cpu"))
+        for engine in ("torch", "auto")
+    ]
+    assert found[0].labels.shape == fluorescence[1].shape
+    agree = (found[0].labels > 0) == (found[1].labels > 0)
+    assert agree.mean() > 0.999
+    pixels = normalise(fluorescence[0].pixels, NormaliseConfig())[None, :, :64, :64]
+    probability = load_network(card).predict(torch.from_numpy(pixels))[0, 0].numpy()
+    inside = fluorescence[1][:64, :64] > 0
+    assert probability[inside].mean() > 2 * probability[~inside].mean()
+
+
+def test_a_loss_that_does_not_fit_is_refused_with_those_networks_that_take_one(data, tmp_path):
+    with pytest.raises(SettingError, match=r"nuclei_unet.*unet, unetr"):
+        list(train(data, SMALL.model_copy(update={"loss": "dice_bce"}), tmp_path / "run"))
+    other = SMALL.model_copy(update={"architecture": "unet", "architecture_options": {}})
+    for wrong, word in (({"loss": "hinge"}, "dice_bce"), ({"loss_options": {"gama": 1}}, "gama")):
+        with pytest.raises(SettingError, match=word):
+            list(train(data, other.model_copy(update=wrong), tmp_path / "run"))
+
+
+def test_a_network_of_one_size_names_the_patch_it_takes(data, tmp_path):
+    config = SMALL.model_copy(update={"architecture": "unetr", "architecture_options": {}})
+    with pytest.raises(SettingError, match="patches of 256 px"):
+        list(train(data, config, tmp_path / "run"))
+
+
+def test_stochastic_weight_averaging_keeps_the_mean_of_the_last_epochs(data, tmp_path):
+    config = SMALL.model_copy(update={"average": "swa", "swa_from": 0.3, "epochs": 4})
+    states = []
+    for event in train(data, config, tmp_path / "run"):
+        if isinstance(event, Saved) and event.path.name == "last.pt":
+            states.append(load_checkpoint(event.path))
+    assert [s.averaged_epochs for s in states] == [0, 1, 2, 3]
+    assert same_weights(
+        {k: v for k, v in states[0].averaged.items() if "running" not in k and "num" not in k},
+        states[0].weights,
+    )
+    for name in ("head.weight", "stem.0.weight"):
+        mean = torch.stack([s.weights[name] for s in states[1:]]).mean(0)
+        torch.testing.assert_close(states[-1].averaged[name], mean, rtol=1e-4, atol=1e-6)

@@ -221,6 +221,10 @@ class TrainConfig(Config):
     optimizer_options: dict[str, Any] = Field(
         default_factory=dict, description="settings of the optimizer"
     )
+    loss: str | None = Field(
+        None, description="loss of a semantic network, a name in losses/; unset: the network's own"
+    )
+    loss_options: dict[str, Any] = Field(default_factory=dict, description="settings of the loss")
     learning_rate: float | None = Field(
         None,
         gt=0,

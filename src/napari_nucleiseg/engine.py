@@ -243,7 +243,7 @@ def _convert(model: ModelCard, kept: Path) -> Any:
 
     openvino = _import_openvino()
     network: Any = load_network(model)
-    side = max(64, 2 * model.multiple)
+    side = model.fixed_tile or max(64, 2 * model.multiple)
     example = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     with torch.no_grad(), warnings.catch_warnings():
         # OpenVINO still traces with torch.jit, of which torch warns

@@ -160,6 +160,7 @@ _FOLDERS = {
         ("architecture", "models"),
         ("optimizer", "optimizers"),
         ("schedule", "schedules"),
+        ("loss", "losses"),
     )
 }
 

@@ -151,8 +151,9 @@ def _fill(
 ) -> Any:
     """Run all tiles; if memory runs out, with fewer and smaller ones, at last on the CPU."""
     height, width = pixels.shape[:2]
-    side = min(config.tile_px, gathered.largest_tile)
-    grid = Grid(side, config.overlap_px, model.multiple, config.batch_size)
+    is_fixed = model.fixed_tile is not None
+    side = model.fixed_tile or min(config.tile_px, gathered.largest_tile)
+    grid = Grid(side, config.overlap_px, model.multiple, config.batch_size, is_fixed)
 
     def read(rows: slice, columns: slice) -> np.ndarray:
         return rescale(pixels[rows, columns], *ends, model.normalise.clip)
@@ -170,14 +171,14 @@ def _fill(
         if grid.batch > 1:
             grid = replace(grid, batch=grid.batch // 2)
             yield Notice(f"Memory ran out: going on with {grid.batch} tiles at a time")
-        elif grid.tile > SMALLEST_TILE:
+        elif grid.tile > SMALLEST_TILE and not is_fixed:
             smaller = max(SMALLEST_TILE, min(grid.tile, max(height, width)) // 2)
             grid = replace(grid, tile=smaller)
             yield Notice(f"Memory ran out: going on with tiles of {smaller} px")
         elif engine.device != "cpu":
             yield Notice(f"Memory of the {engine.device} device ran out: going on on the CPU")
             engine = build_engine(model, config.model_copy(update={"device": "cpu"}))
-            grid = Grid(side, config.overlap_px, model.multiple, 1)
+            grid = Grid(side, config.overlap_px, model.multiple, 1, is_fixed)
         else:
             raise NucleisegError(
                 "There is not enough memory",

@@ -46,6 +46,7 @@ class _CardFields(Config):
     normalise: NormaliseConfig
     maps: tuple[str, ...] = Field(min_length=1)
     multiple: int = Field(ge=1, le=1024)
+    fixed_tile: int | None = Field(None, ge=16, le=4096)
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class ModelCard:
         Names of the maps the network gives.
     multiple : int
         Sides of what the network gets are multiples of this (px).
+    fixed_tile : int or None
+        Side of what the network gets, where it takes one size alone (px).
     card : mapping
         The whole card.
     """
@@ -85,6 +88,7 @@ class ModelCard:
     normalise: NormaliseConfig
     map_names: tuple[str, ...]
     multiple: int
+    fixed_tile: int | None
     card: Mapping[str, Any]
 
     @property
@@ -140,6 +144,7 @@ def read_card(path: Path) -> ModelCard:
         normalise=fields.normalise,
         map_names=fields.maps,
         multiple=fields.multiple,
+        fixed_tile=fields.fixed_tile,
         card=card,
     )
 

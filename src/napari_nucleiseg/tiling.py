@@ -31,12 +31,15 @@ class Grid:
         Sides of what a network gets are multiples of this.
     batch : int
         Tiles that go through the network together.
+    is_fixed : bool
+        Whether the network takes tiles of this size alone; smaller images are mirrored up to it.
     """
 
     tile: int = 1024
     overlap: int = 160
     multiple: int = 32
     batch: int = 1
+    is_fixed: bool = False
 
 
 def tile_starts(length: int, tile: int, overlap: int, multiple: int = 1) -> list[int]:
@@ -83,9 +86,10 @@ def tile_weights(starts: list[int], length: int, tile: int) -> list[np.ndarray]:
     return [w / total[s : s + len(w)] for s, w in zip(starts, weights, strict=True)]
 
 
-def _pad(image: np.ndarray, multiple: int) -> np.ndarray:
-    """Mirror (C, h, w) to the right and below until both sides are multiples."""
+def _pad(image: np.ndarray, grid: Grid) -> np.ndarray:
+    """Mirror (C, h, w) to the right and below until both sides are multiples, or a whole tile."""
     height, width = image.shape[1:]
+    multiple = grid.tile if grid.is_fixed else grid.multiple
     extra = ((0, 0), (0, -height % multiple), (0, -width % multiple))
     return np.pad(image, extra, "symmetric") if np.any(extra) else image
 
@@ -126,7 +130,7 @@ def iterate_tiles(
     """
     for first in range(0, len(places), grid.batch):
         group = places[first : first + grid.batch]
-        cuts = [_pad(read(*place), grid.multiple) for place in group]
+        cuts = [_pad(read(*place), grid) for place in group]
         found = list(zip(group, run(np.stack(cuts)), strict=True))
         yield found, first + len(group)
 

@@ -29,6 +29,7 @@ from .explain import Layer, network_quality, probe
 from .gathering import gathering
 from .instances import DecodeConfig
 from .intensity import NormaliseConfig
+from .losses import LOSSES, Loss
 from .low_rank import layers_of
 from .metrics.average_precision import average_precision
 from .metrics.dice import dice
@@ -45,10 +46,36 @@ def build_model(config: TrainConfig) -> nn.Module:
     """Build the untrained network of a config, with weights that depend on its seed alone."""
     module = MODELS.module(config.architecture)
     options = module.Options.parse(config.architecture_options, source="architecture_options")
+    loss = _build_loss(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model: nn.Module = module.build(options)
+        model: nn.Module = module.build(options) if loss is None else module.build(options, loss)
     return model.to(memory_format=torch.channels_last)
+
+
+def _build_loss(config: TrainConfig) -> Loss | None:
+    """The loss that a config names, or None where the network brings its own.
+
+    Raises
+    ------
+    SettingError
+        If the network takes no other, or if there is no loss of this name.
+    """
+    own = getattr(MODELS.module(config.architecture), "LOSS", None)
+    name = config.loss or (own if config.loss_options else None)
+    if own is None and (config.loss is not None or config.loss_options):
+        takes = [n for n in MODELS.names() if hasattr(MODELS.module(n), "LOSS")]
+        raise SettingError(
+            f"The network {config.architecture} has a loss of its own",
+            f"loss = {config.loss or config.loss_options}",
+            f"Leave it out, or train one of: {', '.join(takes)}",
+        )
+    if name is None:
+        return None
+    module = LOSSES.module(name)
+    options = module.Options.parse(config.loss_options, source="loss_options")
+    loss: Loss = module.build(options)
+    return loss
 
 
 def resolve_settings(config: TrainConfig) -> TrainConfig:
@@ -71,6 +98,7 @@ def resolve_settings(config: TrainConfig) -> TrainConfig:
     MODELS.module(config.architecture).Options.parse(
         config.architecture_options, source="architecture_options"
     )
+    _build_loss(config)
     optimizer = OPTIMIZERS.module(config.optimizer)
     optimizer.Options.parse(config.optimizer_options, source="optimizer_options")
     _build_schedule(config)
@@ -152,6 +180,12 @@ def probe_checkpoint(state: Checkpoint, *, squared: bool = False) -> list[Layer]
     return probe(weights, layer_rates(model, optimizer), squared=squared)
 
 
+def fixed_tile(model: nn.Module) -> int | None:
+    """Side of the tiles of a network that takes one size alone (px)."""
+    side: int | None = getattr(model, "fixed_tile", None)
+    return side
+
+
 def export_model(checkpoint: Path, path: Path, name: str, about: Mapping[str, Any]) -> ModelCard:
     """Turn a checkpoint into a model that segments: averaged weights and a card.
 
@@ -180,6 +214,7 @@ def export_model(checkpoint: Path, path: Path, name: str, about: Mapping[str, An
         "parameters": sum(p.numel() for p in model.parameters()),
         "maps": list(names),
         "multiple": model.multiple,
+        **({} if fixed_tile(model) is None else {"fixed_tile": fixed_tile(model)}),
         "normalise": NormaliseConfig().model_dump(mode="json"),
         "training": {
             "config": state.config.model_dump(mode="json"),
@@ -296,7 +331,12 @@ def validate(model: nn.Module, images: Sequence[TrainingImage], device: str) -> 
 def segment_normalised(model: nn.Module, image: np.ndarray, device: str) -> np.ndarray:
     """Label image of a (3, H, W) float32 image with normalised intensities, by a network."""
     gathered = gathering(model.map_names, image.shape[1:], DecodeConfig())  # type: ignore
-    grid = Grid(tile=min(1024, gathered.largest_tile), multiple=model.multiple)  # type: ignore
+    fixed = fixed_tile(model)
+    grid = Grid(
+        tile=fixed or min(1024, gathered.largest_tile),
+        multiple=model.multiple,  # type: ignore[arg-type]
+        is_fixed=fixed is not None,
+    )
     for _ in gathered.tiles(run_network(model, device), lambda y, x: image[:, y, x], grid):
         pass
     return gathered.labels()[0]
@@ -495,6 +535,13 @@ def prepare(data: Path, config: TrainConfig) -> Generator[Event, None, Prepared]
     yield DeviceChosen(device, "torch", reason)
     model = build_model(config)
     multiple = int(model.multiple)  # type: ignore[arg-type]
+    fixed = fixed_tile(model)
+    if fixed is not None and config.patch_px != fixed:
+        raise SettingError(
+            f"This {config.architecture} takes patches of {fixed} px alone",
+            f"patch_px = {config.patch_px}",
+            f"Use {fixed}, or another size of the network",
+        )
     if config.patch_px % multiple:
         nearest = max(multiple, round(config.patch_px / multiple) * multiple)
         raise SettingError(
@@ -570,6 +617,8 @@ def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator
                     sampler.batch(first + n, strength, share) for n in range(config.accumulate)
                 ]
                 unsaved = False
+                # dropout, too, goes on after a break as it would have without
+                torch.manual_seed(config.seed + state.step)
                 loss = fit_batch(fitted, optimizer, batches, config, device, two_passes)
                 if not math.isfinite(loss):
                     raise _diverged("loss", state.step, rate)
