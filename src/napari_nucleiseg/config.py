@@ -195,6 +195,7 @@ class AugmentConfig(Config):
     blur: float = Field(0.15, ge=0, le=1, description="share of blurred patches")
     noise: float = Field(0.25, ge=0, le=1, description="share of patches with added noise")
     illumination: float = Field(0.15, ge=0, le=1, description="share with uneven illumination")
+    dim: float = Field(0, ge=0, le=1, description="share of patches with some nuclei made dim")
     empty: float = Field(0.02, ge=0, le=1, description="share of patches that hold noise only")
 
     def weakened(self, strength: float) -> AugmentConfig:
@@ -216,6 +217,9 @@ class TrainConfig(Config):
     architecture: str = Field("nuclei_unet", description="network, a name in models/")
     architecture_options: dict[str, Any] = Field(
         default_factory=dict, description="settings of the network"
+    )
+    start: str | None = Field(
+        None, description="model whose weights to begin with, a name or a .safetensors file"
     )
     optimizer: str = Field("adamw", description="optimizer, a name in optimizers/")
     optimizer_options: dict[str, Any] = Field(

@@ -257,25 +257,43 @@ def load_network(model: ModelCard) -> nn.Module:
     ModelError
         If the weights are damaged or do not fit the architecture.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     from .models import MODELS
 
-    check_hash(model)
     module = MODELS.module(model.architecture)
     options = module.Options.parse(dict(model.architecture_options), source=f"card of {model.name}")
     network: nn.Module = module.build(options)
+    weights = load_weights(model)
     try:
-        weights = load_file(model.path)
-        network.load_state_dict(_as_float(weights))
-    except (RuntimeError, SafetensorError, OSError) as error:
-        raise ModelError(
-            "The weights do not fit the architecture",
-            f"{model.path} ({str(error).splitlines()[0]})",
-            "Use the card that came with them",
-        ) from error
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise _misfit(model, error) from error
     return network.eval()
+
+
+def load_weights(model: ModelCard) -> dict[str, Tensor]:
+    """Read a model's weights, in float32.
+
+    Raises
+    ------
+    ModelError
+        If they are damaged or not those the card describes.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    check_hash(model)
+    try:
+        return _as_float(load_file(model.path))
+    except (SafetensorError, OSError) as error:
+        raise _misfit(model, error) from error
+
+
+def _misfit(model: ModelCard, error: Exception) -> ModelError:
+    return ModelError(
+        "The weights do not fit the architecture",
+        f"{model.path} ({str(error).splitlines()[0]})",
+        "Use the card that came with them",
+    )
 
 
 def _write(data: bytes, file: IO[bytes]) -> None:

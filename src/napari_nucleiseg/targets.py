@@ -1,8 +1,11 @@
-"""What a network learns, made from label images: distance to the outline, offset to the centre."""
+"""What a network learns, made from label images: distances, offsets to the centre, borders."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
+
+BORDER_PX = 5
 
 
 def distance_and_offsets(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -43,3 +46,26 @@ def distance_and_offsets(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             centre = np.bincount(index, at[axis]) / area
             offsets[i, axis][at] = (centre[index] - at[axis]) / np.maximum(deepest[index], 2)
     return distance, offsets
+
+
+def borders(labels: np.ndarray) -> np.ndarray:
+    """Where nuclei touch or nearly touch, in a batch of label images.
+
+    Parameters
+    ----------
+    labels : (B, H, W) integer ndarray
+        0 is background, negative pixels are ignored, others one nucleus each.
+
+    Returns
+    -------
+    (B, 1, H, W) bool ndarray
+        Whether a square of 5 px around the pixel meets two nuclei.
+    """
+    found = np.zeros((len(labels), 1, *labels.shape[1:]), bool)
+    none = np.iinfo(np.int32).max
+    for i, image in enumerate(labels):
+        nuclei = image.astype(np.int32)
+        largest = ndimage.maximum_filter(nuclei, BORDER_PX)
+        smallest = ndimage.minimum_filter(np.where(nuclei > 0, nuclei, none), BORDER_PX)
+        found[i, 0] = (largest > 0) & (smallest < largest)
+    return found

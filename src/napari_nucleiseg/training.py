@@ -36,7 +36,7 @@ from .metrics.dice import dice
 from .models import MODELS
 from .optimizers import OPTIMIZERS
 from .schedules import SCHEDULES, Schedule
-from .store import ModelCard, save_model
+from .store import ModelCard, find_model, load_weights, save_model
 from .tiling import Grid
 
 NORM_BATCHES = 20
@@ -76,6 +76,36 @@ def _build_loss(config: TrainConfig) -> Loss | None:
     options = module.Options.parse(config.loss_options, source="loss_options")
     loss: Loss = module.build(options)
     return loss
+
+
+def start_from(model: nn.Module, config: TrainConfig) -> Notice:
+    """Give a network the weights of the model that a config starts from.
+
+    Layers that the other model lacks, or has in another size, keep their random weights.
+
+    Raises
+    ------
+    SettingError
+        If the other model is of another architecture or shares no layer.
+    """
+    other = find_model(config.start or "")
+    if other.architecture != config.architecture:
+        raise SettingError(
+            f"The model {other.name} is a {other.architecture}, not a {config.architecture}",
+            f"start = {config.start}",
+            f"Train a {other.architecture}, or start from another model",
+        )
+    own = model.state_dict()
+    weights = load_weights(other)
+    shared = {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape}
+    if not shared:
+        raise SettingError(
+            "The model to start from has no layer of the same size", f"start = {config.start}"
+        )
+    model.load_state_dict({**own, **shared})
+    fresh = sorted({name.rpartition(".")[0] for name in own.keys() - shared.keys()})
+    rest = f"; these layers start anew: {', '.join(fresh)}" if fresh else ""
+    return Notice(f"Starts with the weights of {other.name} ({other.sha256[:8]}){rest}")
 
 
 def resolve_settings(config: TrainConfig) -> TrainConfig:
@@ -559,6 +589,8 @@ def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator
     config, training, held_out = ready.config, ready.training, ready.held_out
     model, device = ready.model, ready.device
     last, best = out / "last.pt", out / "best.pt"
+    if config.start is not None and not (resume and last.is_file()):
+        yield start_from(model, config)
     averaged = copy.deepcopy(model)
     state = Checkpoint(config, {}, {}, {})
     data_names = {

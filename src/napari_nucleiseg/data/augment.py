@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy import ndimage
 from skimage.measure import label
 from torch import Tensor
 from torch.nn import functional as F
@@ -148,6 +149,36 @@ def vary_intensity(patch: Tensor, config: AugmentConfig, rng: np.random.Generato
         brightness = patch.clamp(0.02, 1).sqrt() if happens(0.5) else 1.0
         patch = patch + sigma * grains * brightness
     return patch.clamp(0, 1.5).contiguous()
+
+
+def dim_nuclei(patch: Tensor, labels: np.ndarray, rng: np.random.Generator) -> Tensor:
+    """Give each nucleus a contrast of its own, down to a tenth: dim ones beside bright ones.
+
+    Parameters
+    ----------
+    patch : (C, H, W) float Tensor
+    labels : (H, W) int32 ndarray
+        0 background, negative pixels are ignored and stay as they are.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    (C, H, W) float Tensor
+    """
+    background = labels == 0
+    if not background.any():
+        return patch
+    strength = np.ones(max(int(labels.max()), 0) + 1, np.float32)
+    strength[1:] = np.where(
+        rng.random(len(strength) - 1) < rng.uniform(0.2, 0.9),
+        np.exp(rng.uniform(np.log(0.1), 0, len(strength) - 1)),
+        1,
+    )
+    of_pixel = strength[np.maximum(labels, 0)]
+    # the glow around a nucleus fades with it
+    of_pixel = ndimage.gaussian_filter(ndimage.minimum_filter(of_pixel, 3), 1)
+    level = patch[:, torch.from_numpy(background)].median(1).values.view(-1, 1, 1)
+    return level + (patch - level) * torch.from_numpy(of_pixel)
 
 
 def empty_patch(size: int, rng: np.random.Generator) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..config import AugmentConfig, TrainConfig
-from .augment import empty_patch, vary_intensity, window
+from .augment import dim_nuclei, empty_patch, vary_intensity, window
 
 REDRAWS = 20
 
@@ -111,4 +111,6 @@ class PatchSampler:
         patch, truth = window(
             source.image, source.labels, centre, size, augment, rng, source.classes
         )
+        if rng.random() < augment.dim:
+            patch = dim_nuclei(patch, truth, rng)
         return vary_intensity(patch, augment, rng), truth
