@@ -1,6 +1,6 @@
 """Make the bundled model of a checkpoint: weights, and a card with its scores.
 
-    python benchmarks/bundle_model.py run/last.pt DATA
+    python benchmarks/bundle_model.py run/best.pt DATA
 
 DATA is the folder it was trained on, with ``index.csv``; the scores are those of its split ``val``.
 """
@@ -32,8 +32,9 @@ DATA = {
     "split": "train (80 % of the images, stratified by modality and size); never val",
 }
 COMMAND = (
-    "nucleiseg train --recipe nuclei --minutes 110 --data DSB2018 --out run && "
-    "nucleiseg train --recipe nuclei --data DSB2018 --out run"
+    "nucleiseg train --recipe nuclei_base --data DSB2018 --out nuclei_base && "
+    "nucleiseg train --recipe nuclei --set start=nuclei_base/nuclei_base.safetensors "
+    "--data DSB2018 --out run"
 )
 
 

@@ -210,6 +210,13 @@ def probe_checkpoint(state: Checkpoint, *, squared: bool = False) -> list[Layer]
     return probe(weights, layer_rates(model, optimizer), squared=squared)
 
 
+def _config_of(state: Checkpoint) -> dict[str, Any]:
+    """The settings of a run for others to read: no path of this computer."""
+    config = state.config.model_dump(mode="json")
+    start = state.config.start
+    return {**config, "start": None if start is None else Path(start).stem}
+
+
 def fixed_tile(model: nn.Module) -> int | None:
     """Side of the tiles of a network that takes one size alone (px)."""
     side: int | None = getattr(model, "fixed_tile", None)
@@ -247,7 +254,7 @@ def export_model(checkpoint: Path, path: Path, name: str, about: Mapping[str, An
         **({} if fixed_tile(model) is None else {"fixed_tile": fixed_tile(model)}),
         "normalise": NormaliseConfig().model_dump(mode="json"),
         "training": {
-            "config": state.config.model_dump(mode="json"),
+            "config": _config_of(state),
             "epochs": state.epoch,
             "steps": state.step,
             "minutes": round(state.seconds / 60, 1),

@@ -161,7 +161,8 @@ class NucleiUNet(nn.Module):
         meeting = self._overlap_loss(edge, border, counted, counted * (1 + 4 * border))
         # half of the weight of the distance lies on the nuclei however few they are
         weight = counted * (0.5 / pixels + 0.5 * inside / area)
-        weight = weight * (1 + border)
+        if self.config.border_weight:
+            weight = weight * (1 + border)
         deep = (F.smooth_l1_loss(depth, distance, reduction="none", beta=0.1) * weight).sum()
         towards = F.smooth_l1_loss(found, offsets, reduction="none", beta=0.25).mean(
             1, keepdim=True
