@@ -42,5 +42,5 @@ def test_commands_in_the_docs_exist(page):
 
     known = {c.name or c.callback.__name__ for c in app.registered_commands}
     known |= {g.name for g in app.registered_groups}
-    for command in re.findall(r"^nucleiseg (\w+)", page.read_text("utf-8"), re.M):
+    for command in re.findall(r"^nucleiseg ([\w-]+)", page.read_text("utf-8"), re.M):
         assert command in known

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from napari_nucleiseg.targets import distance_and_offsets
+from napari_nucleiseg.targets import borders, distance_and_offsets
 
 
 def test_distance_is_one_at_the_deepest_point_of_each_nucleus(fluorescence):
@@ -40,3 +40,17 @@ def test_ignored_pixels_and_empty_images_have_no_target():
     distance, offsets = distance_and_offsets(labels)
     assert not distance.any()
     assert not offsets.any()
+
+
+def test_borders_lie_where_two_nuclei_come_within_two_pixels():
+    labels = np.zeros((1, 12, 30), np.int32)
+    labels[0, 2:10, 2:10] = 1
+    labels[0, 2:10, 10:18] = 2
+    labels[0, 2:10, 25:29] = 3
+    found = borders(labels)[0, 0]
+    assert found[5].nonzero()[0].tolist() == [8, 9, 10, 11]
+    gap = labels.copy()
+    gap[0, :, 10:12] = 0
+    assert borders(gap)[0, 0][5].nonzero()[0].tolist() == [10, 11]
+    gap[0, :, 10:14] = -1
+    assert not borders(gap)[0, 0][:, :23].any()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -528,3 +529,41 @@ def test_stochastic_weight_averaging_keeps_the_mean_of_the_last_epochs(data, tmp
     for name in ("head.weight", "stem.0.weight"):
         mean = torch.stack([s.weights[name] for s in states[1:]]).mean(0)
         torch.testing.assert_close(states[-1].averaged[name], mean, rtol=1e-4, atol=1e-6)
+
+
+def test_a_run_begins_with_the_weights_of_a_model(data, tmp_path):
+    list(train(data, SMALL, tmp_path / "first"))
+    path = tmp_path / "first.safetensors"
+    export_model(tmp_path / "first" / "last.pt", path, "first", {})
+    still = SMALL.model_copy(
+        update={"start": str(path), "learning_rate": 1e-9, "epochs": 1, "steps_per_epoch": 1}
+    )
+    events = list(train(data, still, tmp_path / "second"))
+    said = [e.text for e in events if isinstance(e, Notice)]
+    assert any(text.startswith("Starts with the weights of first") for text in said)
+    first = load_checkpoint(tmp_path / "first" / "last.pt").averaged
+    second = load_checkpoint(tmp_path / "second" / "last.pt").weights
+    torch.testing.assert_close(second["head.weight"], first["head.weight"], atol=1e-3, rtol=1e-3)
+    # nobody else has this path
+    card = export_model(tmp_path / "second" / "last.pt", tmp_path / "s.safetensors", "s", {})
+    assert card.card["training"]["config"]["start"] == "first"
+
+
+@pytest.mark.parametrize(
+    ("other", "word"),
+    [
+        ({"architecture": "unet", "architecture_options": {}}, "not a unet"),
+        ({"architecture_options": {"widths": [48, 48, 48]}}, "these layers start anew: .*stem"),
+    ],
+)
+def test_what_a_model_to_start_from_lacks_is_said(data, tmp_path, other, word):
+    config = SMALL.model_copy(
+        update={"start": "nuclei", "epochs": 1, "steps_per_epoch": 1, **other}
+    )
+    try:
+        said = " ".join(
+            e.text for e in train(data, config, tmp_path / "r") if isinstance(e, Notice)
+        )
+    except SettingError as error:
+        said = str(error)
+    assert re.search(word, said)
