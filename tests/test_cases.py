@@ -210,12 +210,7 @@ def dimmed(factor: float, first: int) -> tuple[Micrograph, np.ndarray]:
         1,
         0.3,
         0.15,
-        pytest.param(
-            0.1,
-            marks=pytest.mark.xfail(
-                strict=True, reason="at a tenth the bundled model finds a third of them"
-            ),
-        ),
+        0.1,
     ],
 )
 def test_case_6_most_dim_nuclei_beside_bright_ones_are_found(factor):
