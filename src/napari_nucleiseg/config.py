@@ -170,7 +170,9 @@ class SegmentConfig(Config):
     seed_sensitivity: float = Field(
         0.5, ge=0.0, le=1.0, description="higher splits touching nuclei more readily"
     )
-    min_area_px: int = Field(20, ge=0, description="smaller pieces are removed (px)")
+    min_area_px: int = Field(
+        20, ge=0, title="Smallest nucleus", description="pieces of a smaller area are removed (px²)"
+    )
     tile_px: int = Field(1024, ge=256, le=8192, description="side of a tile (px)")
     overlap_px: int = Field(160, ge=64, le=1024, description="pixels shared by neighbouring tiles")
     batch_size: int = Field(

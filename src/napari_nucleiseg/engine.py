@@ -65,7 +65,7 @@ def has_openvino() -> bool:
     return find_spec("openvino") is not None
 
 
-def _may_have_gpu() -> bool:
+def may_have_gpu() -> bool:
     """Whether PyTorch might find a GPU here, told without loading PyTorch."""
     if find_spec("torch") is None:
         return False
@@ -128,7 +128,7 @@ def _build(model: ModelCard, config: SegmentConfig) -> Engine:
             f"engine openvino, model {model.name}",
             "Choose the engine auto or torch",
         )
-    wants_cpu = config.device == "cpu" or (config.device == "auto" and not _may_have_gpu())
+    wants_cpu = config.device == "cpu" or (config.device == "auto" and not may_have_gpu())
     if wants_cpu or config.engine == "openvino":
         device = "cpu"
         if config.device == "cpu":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import SegmentConfig
+from .engine import has_openvino, may_have_gpu
 from .errors import NucleisegError
 from .events import Segmented, TileDone
 
@@ -41,6 +42,16 @@ def nuclei(count: int) -> str:
 def device_name(device: str) -> str:
     """Name of a device as people know it."""
     return DEVICES.get(device.split(":")[0], device)
+
+
+def expected_device(config: SegmentConfig) -> str:
+    """Say where and by what a network will run, as far as is known without asking PyTorch."""
+    on_cpu = config.device == "cpu" or (config.device == "auto" and not may_have_gpu())
+    if not on_cpu:
+        name = device_name(config.device)
+        return name if config.device != "auto" else "GPU if PyTorch can use it, else CPU"
+    by = "PyTorch" if config.engine == "torch" or not has_openvino() else "OpenVINO"
+    return f"{device_name('cpu')} · {by}"
 
 
 def progress(event: TileDone, seconds: float) -> str:

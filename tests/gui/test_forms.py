@@ -2,7 +2,7 @@ import pytest
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox
 
 from napari_nucleiseg import SegmentConfig
-from napari_nucleiseg.gui.forms import Fold, Form, title_of
+from napari_nucleiseg.gui.forms import ElidedComboBox, Fold, Form, title_of
 
 
 @pytest.fixture
@@ -55,7 +55,8 @@ def test_limits_and_units_come_from_the_class(form):
 
 
 def test_title_of():
-    assert title_of("min_area_px") == "Min area"
+    assert title_of("tile_px") == "Tile"
+    assert title_of("min_area_px", SegmentConfig) == "Smallest nucleus"
 
 
 def test_a_fold_hides_and_shows(qtbot):
@@ -67,3 +68,19 @@ def test_a_fold_hides_and_shows(qtbot):
         fold.button.click()
     assert not content.isHidden()
     assert fold.is_open
+
+
+@pytest.mark.parametrize(
+    ("text", "is_cut"), [("short", False), ("a name that is much too long for a narrow menu", True)]
+)
+def test_a_choice_that_is_too_long_is_drawn_otherwise_than_qt_does(qtbot, text, is_cut):
+    pictures = []
+    for kind in (QComboBox, ElidedComboBox):
+        menu = kind()
+        qtbot.addWidget(menu)
+        menu.addItem(text)
+        menu.resize(140, 30)
+        menu.ensurePolished()
+        pictures.append(menu.grab().toImage())
+    assert (pictures[0] != pictures[1]) is is_cut
+    assert menu.currentText() == text

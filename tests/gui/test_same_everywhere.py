@@ -217,7 +217,7 @@ def test_the_result_of_a_picture_with_opacity_lies_in_its_height_and_width(
     assert layer.data.shape == (360, 360, 2)
     assert dock.segment_button.text() == "Segment"
     assert "opacity" in dock.images.why.text()
-    dock.form.field("engine").setCurrentText("torch")
+    dock.expert_form.field("engine").setCurrentText("torch")
     qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(
         lambda: dock.outcome.state.property("state") in ("done", "failed"), timeout=120_000
@@ -248,7 +248,7 @@ def test_identical_labels_of_files_that_napari_read(dock, viewer, qtbot, tmp_pat
 def test_a_real_run_is_cancelled_in_the_middle(dock, viewer, qtbot):
     pixels = np.tile(read_sample("fluorescence")[0].pixels, (4, 4))
     viewer.add_image(pixels, name="mosaic")
-    dock.form.field("tile_px").setValue(256)
+    dock.expert_form.field("tile_px").setValue(256)
     qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: "tile 1 of" in dock.outcome.state.text(), timeout=120_000)
     qtbot.mouseClick(dock.cancel_button, Qt.MouseButton.LeftButton)

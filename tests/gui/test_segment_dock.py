@@ -14,7 +14,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QPushButton
 
-from napari_nucleiseg import SegmentConfig
+from napari_nucleiseg import SegmentConfig, wording
 from napari_nucleiseg.errors import NucleisegError
 from napari_nucleiseg.events import Decoding, DeviceChosen, Notice, Segmented, TileDone
 from napari_nucleiseg.gui.bridge import bridge_of
@@ -626,12 +626,29 @@ def test_everything_is_explained_and_reached_by_the_keyboard(dock, viewer, image
     ):
         assert widget.toolTip()
         assert widget.focusPolicy() & Qt.FocusPolicy.TabFocus
-    for name in ("probability", "device", "tile_px"):
-        assert dock.form.field(name).toolTip()
+    for form, names in (
+        (dock.form, ("probability", "min_area_px", "device")),
+        (dock.expert_form, ("engine", "tile_px", "batch_size")),
+    ):
+        for name in names:
+            assert form.field(name).toolTip()
+
+
+def test_where_it_will_run_is_said_before_the_first_run(dock, viewer, image, monkeypatch):
+    monkeypatch.setattr(wording, "may_have_gpu", lambda: False)
+    monkeypatch.setattr(wording, "has_openvino", lambda: True)
+    dock._show_config()
+    assert dock.device.text() == "CPU · OpenVINO"
+    dock.expert_form.field("engine").setCurrentText("torch")
+    assert dock.device.text() == "CPU · PyTorch"
+    monkeypatch.setattr(wording, "may_have_gpu", lambda: True)
+    dock._show_config()
+    assert "GPU" in dock.device.text()
 
 
 def test_it_fits_300_by_700_pixels_with_all_folds_open(dock, viewer, image, qtbot):
     dock.more.open(True)
+    dock.expert.open(True)
     dock.truth_fold.open(True)
     column = dock._column.sizeHint()
     assert column.width() <= 300

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args, get_origin
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QPaintEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -14,6 +15,9 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QSizePolicy,
     QSpinBox,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -21,12 +25,33 @@ from qtpy.QtWidgets import (
 
 from ..config import Config
 
-_UNIT = re.compile(r"\s*\((px|µm|%|min|s)\)$")
+_UNIT = re.compile(r"\s*\((px|px²|µm|%|min|s)\)$")
 _LARGEST = 1_000_000
 
 
-def title_of(name: str) -> str:
-    """Name of a setting for people: ``min_area_px`` becomes "Min area"."""
+class ElidedComboBox(QComboBox):
+    """A menu that ends a choice with "…" where it is too long to be shown."""
+
+    def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+        """Draw it as the style does, with a text that fits."""
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        style = self.style()
+        place = style.subControlRect(
+            QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
+        )
+        option.currentText = self.fontMetrics().elidedText(
+            option.currentText, Qt.TextElideMode.ElideRight, place.width() - 4
+        )
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
+def title_of(name: str, config: type[Config] | None = None) -> str:
+    """Name of a setting for people: its title, or ``tile_px`` becomes "Tile"."""
+    title = None if config is None else config.model_fields[name].title
+    if title is not None:
+        return title
     words = [w for w in name.split("_") if w not in ("px", "um")]
     return " ".join(words).capitalize()
 
@@ -71,13 +96,14 @@ class Form(QWidget):
         self._fields: dict[str, QWidget] = {}
         for name in names:
             field = self._field(config, name)
-            text = type(config).model_fields[name].description or title_of(name)
+            title = title_of(name, type(config))
+            text = type(config).model_fields[name].description or title
             explained = _UNIT.sub("", text[0].upper() + text[1:])
             field.setToolTip(explained)
-            field.setAccessibleName(title_of(name))
+            field.setAccessibleName(title)
             field.setAccessibleDescription(explained)
             self._fields[name] = field
-            layout.addRow(title_of(name), field)
+            layout.addRow(title, field)
             layout.labelForField(field).setToolTip(explained)
         self.show_config(config)
 
@@ -104,7 +130,7 @@ class Form(QWidget):
         unit = _UNIT.search(info.description or "")
         suffix = f" {unit[1]}" if unit else " px" if name.endswith("_px") else ""
         if get_origin(info.annotation) is Literal:
-            field = shrink(QComboBox())
+            field = shrink(ElidedComboBox())
             for choice in get_args(info.annotation):
                 field.addItem(str(choice), choice)
             field.currentIndexChanged.connect(

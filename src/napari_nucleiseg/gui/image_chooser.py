@@ -8,13 +8,13 @@ from typing import Any
 
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QWidget
 
 from ..errors import NucleisegError
 from ..events import Event
 from ..session import ChannelProposed
 from .bridge import Bridge
-from .forms import shrink
+from .forms import ElidedComboBox, shrink
 from .layers import (
     Kind,
     component_count,
@@ -77,21 +77,21 @@ class ImageChooser(QObject):
         self._followed: Callable[[], Image | None] = lambda: None
         self._proposal: ChannelProposed | None = None
 
-        self.image = shrink(QComboBox())
+        self.image = shrink(ElidedComboBox())
         self.image.currentIndexChanged.connect(lambda _: self._show_image())
         self.browse = small(button("...", browse, "Open another image"))
         self._add("Image", self.image, "The layer whose nuclei are looked for", self.browse)
-        self.first_axis = shrink(QComboBox())
+        self.first_axis = shrink(ElidedComboBox())
         self.first_axis.addItem("channels", "channels")
         self.first_axis.addItem("planes of a stack", "stack")
         self.first_axis.activated.connect(lambda _: self._show_parts())
         meaning = "What the first axis of this layer counts: its file does not say"
         self._add("First axis", self.first_axis, meaning)
-        self.colour = shrink(QComboBox())
+        self.colour = shrink(ElidedComboBox())
         self.colour.activated.connect(lambda _: self._show_parts())
         meaning = "Whether three components are one colour picture or three channels"
         self._add("Colours", self.colour, meaning)
-        self.channel = shrink(QComboBox())
+        self.channel = shrink(ElidedComboBox())
         self.channel.activated.connect(lambda _: self._show_why())
         self._add("Channel", self.channel, "The channel that shows the nuclei")
         self.why = text()

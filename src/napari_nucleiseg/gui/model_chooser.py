@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QObject, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QWidget
 
 from .. import wording
 from ..errors import NucleisegError
 from ..session import Session
 from ..store import ModelCard
-from .forms import shrink
+from .forms import ElidedComboBox, shrink
 from .model_card import as_html, tooltip
 from .widgets import TextWindow, add_row, button, fill, index_of, listen, small
 
@@ -37,7 +37,7 @@ class ModelChooser(QObject):
         super().__init__(owner)
         self._session, self._owner = session, owner
         self._models: list[ModelCard] = []
-        self.model = shrink(QComboBox())
+        self.model = shrink(ElidedComboBox())
         self.model.activated.connect(lambda _: self._choose())
         self.details = small(button("i", self._show_card, "All that is known about this model"))
         add_row(form, "Model", self.model, "The model that finds the nuclei", self.details)

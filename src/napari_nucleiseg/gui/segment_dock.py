@@ -11,7 +11,7 @@ from napari.layers import Image, Labels
 from napari.utils.theme import get_theme
 from napari.viewer import Viewer
 from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QProgressBar, QVBoxLayout, QWidget
 
 from .. import wording
 from ..config import SegmentConfig
@@ -21,7 +21,7 @@ from ..io import SUFFIXES
 from ..session import Opened, Scored
 from . import memory
 from .bridge import bridge_of
-from .forms import Fold, Form, shrink
+from .forms import ElidedComboBox, Fold, Form, shrink
 from .image_chooser import ImageChooser
 from .layers import RESULT, is_as_in_shell, path_of, pixel_size_um
 from .model_chooser import ModelChooser
@@ -45,11 +45,8 @@ MORE = (
     "seed_sensitivity",
     "min_area_px",
     "device",
-    "engine",
-    "tile_px",
-    "overlap_px",
-    "batch_size",
 )
+EXPERT = ("engine", "tile_px", "overlap_px", "batch_size")
 
 
 class SegmentDock(QWidget):
@@ -142,11 +139,15 @@ class SegmentDock(QWidget):
     def _build_folds(self) -> QWidget:
         self.form = Form(self._session.config, MORE)
         self.form.changed.connect(self._change)
+        self.expert_form = Form(self._session.config, EXPERT)
+        self.expert_form.changed.connect(self._change)
+        expert = column(self.expert_form, indent=12)
+        self.expert = Fold("Expert", expert, "How the computer works; the nuclei stay the same")
         self.reset_button = button("Reset", self._reset, "Take back all settings")
-        more = column(self.form, self.reset_button, indent=12, spacing=6)
+        more = column(self.form, self.expert, self.reset_button, indent=12, spacing=6)
         self.more = Fold("More", more, "Settings that most images do not need")
 
-        self.truth = shrink(QComboBox())
+        self.truth = shrink(ElidedComboBox())
         self.truth.setToolTip("A labels layer with the true nuclei, to compare the result with")
         self.truth.setAccessibleName("True nuclei")
         self.truth.activated.connect(lambda _: self._compare())
@@ -160,7 +161,12 @@ class SegmentDock(QWidget):
             "QPushButton { text-align: left; } QPushButton:!hover { background: transparent; }"
         )
         kept = memory.recall().get("open_folds", [])
-        for name, fold in (("more", self.more), ("truth", self.truth_fold)):
+        self._named_folds = {
+            "more": self.more,
+            "expert": self.expert,
+            "truth": self.truth_fold,
+        }
+        for name, fold in self._named_folds.items():
             fold.open(name in kept)
             fold.toggled.connect(self._remember_folds)
         return column(self.more, self.truth_fold, self.command_button)
@@ -251,15 +257,21 @@ class SegmentDock(QWidget):
         """Show the settings of the session."""
         config = self._session.config
         self.form.show_config(config)
-        asked = "" if config.device == "auto" else f"{wording.device_name(config.device)}, "
-        self.device.setText(f"{asked}shown with the first run")
+        self.expert_form.show_config(config)
+        self.device.setText(wording.expected_device(config))
 
     def _show_state(self, state: str) -> None:
         is_busy = state in ("running", "stopping")
         self._running.setVisible(is_busy)
         self.cancel_button.setEnabled(state == "running")
         self.images.set_enabled(not is_busy)
-        for widget in (self.segment_button, self.models.model, self.form, self.reset_button):
+        for widget in (
+            self.segment_button,
+            self.models.model,
+            self.form,
+            self.expert_form,
+            self.reset_button,
+        ):
             widget.setEnabled(not is_busy)
         more = ""
         if state == "running":
@@ -351,8 +363,8 @@ class SegmentDock(QWidget):
         memory.remember_config(self._session.config)
 
     def _remember_folds(self, _: bool) -> None:
-        folds = {"more": self.more, "truth": self.truth_fold}
-        memory.remember(open_folds=[name for name, fold in folds.items() if fold.is_open])
+        is_open = [name for name, fold in self._named_folds.items() if fold.is_open]
+        memory.remember(open_folds=is_open)
 
     def _ask_for_file(self) -> None:
         endings = " ".join(f"*{suffix}" for suffix in SUFFIXES)
