@@ -15,9 +15,9 @@ from accuracy_and_speed import accuracy, print_accuracy, read_index
 
 from napari_nucleiseg import SegmentConfig, read_labels
 from napari_nucleiseg.checkpoint import load_checkpoint
+from napari_nucleiseg.publishing import export_model
 from napari_nucleiseg.segmentation import diameters
 from napari_nucleiseg.store import BUNDLED
-from napari_nucleiseg.training import export_model
 
 ABOUT = {
     "title": "Nuclei (fluorescence, H&E, brightfield)",

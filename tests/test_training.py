@@ -17,26 +17,26 @@ import torch
 from PIL import Image
 
 from napari_nucleiseg import training
+from napari_nucleiseg.assembly import (
+    build_model,
+    build_optimizer,
+    learning_rate,
+    variation,
+)
 from napari_nucleiseg.checkpoint import load_checkpoint, save_checkpoint
 from napari_nucleiseg.config import AugmentConfig, SegmentConfig, TrainConfig
 from napari_nucleiseg.errors import FileError, SettingError, TrainingError
 from napari_nucleiseg.events import BatchDone, EpochDone, Notice, Saved
 from napari_nucleiseg.explain import from_history, network_quality
+from napari_nucleiseg.fitting import LossOf, fit_batch
 from napari_nucleiseg.intensity import NormaliseConfig, normalise
 from napari_nucleiseg.io import read_labels, write_labels
 from napari_nucleiseg.optimizers import OPTIMIZERS
+from napari_nucleiseg.publishing import export_model, probe_checkpoint
 from napari_nucleiseg.schedules import SCHEDULES
 from napari_nucleiseg.segmentation import segment_now
 from napari_nucleiseg.store import load_network
-from napari_nucleiseg.training import (
-    build_model,
-    build_optimizer,
-    export_model,
-    learning_rate,
-    probe_checkpoint,
-    train,
-    variation,
-)
+from napari_nucleiseg.training import train
 
 SMALL = TrainConfig(
     architecture_options={"widths": [16, 16, 16]},
@@ -389,7 +389,7 @@ def test_a_plateau_goes_by_the_scores_and_remembers_them(data, tmp_path, monkeyp
 def one_step(config, batches, two_passes=False):
     model = build_model(config)
     optimizer = build_optimizer(model, config)
-    loss = training.fit_batch(training.LossOf(model), optimizer, batches, config, "cpu", two_passes)
+    loss = fit_batch(LossOf(model), optimizer, batches, config, "cpu", two_passes)
     return loss, model
 
 

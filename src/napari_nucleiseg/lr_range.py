@@ -89,9 +89,11 @@ def find_rate(data: Path, config: TrainConfig, test: RangeConfig) -> Iterator[Ev
     TrainingError
         If the data cannot be used, or if the loss falls at no rate.
     """
+    from .assembly import build_optimizer
     from .data.patches import PatchSampler
+    from .fitting import LossOf, fit_batch
     from .optimizers import OPTIMIZERS
-    from .training import LossOf, build_optimizer, fit_batch, prepare
+    from .preparation import prepare
 
     ready = yield from prepare(data, config)
     config, model = ready.config, ready.model.to(ready.device).train()

@@ -16,9 +16,10 @@ from napari_nucleiseg.io import write_labels
 from napari_nucleiseg.metrics.average_precision import average_precision
 from napari_nucleiseg.micrograph import Micrograph
 from napari_nucleiseg.models import mask_rcnn
+from napari_nucleiseg.publishing import export_model
 from napari_nucleiseg.segmentation import segment, segment_now
 from napari_nucleiseg.store import find_model
-from napari_nucleiseg.training import export_model, train
+from napari_nucleiseg.training import train
 
 SMALL = {"channels": 64, "head_width": 128, "boxes_per_patch": 64}
 STILL = AugmentConfig(

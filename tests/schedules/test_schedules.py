@@ -8,10 +8,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from napari_nucleiseg.assembly import learning_rate
 from napari_nucleiseg.config import TrainConfig
 from napari_nucleiseg.errors import SettingError
 from napari_nucleiseg.schedules import SCHEDULES
-from napari_nucleiseg.training import learning_rate
 
 PROGRESS = np.linspace(0, 1, 401)
 

@@ -62,7 +62,7 @@ def probe(
     epochs: dict[int, list[explain.Layer]] = {}
     if source.endswith(".pt"):
         from ..checkpoint import load_checkpoint
-        from ..training import probe_checkpoint
+        from ..publishing import probe_checkpoint
 
         state = load_checkpoint(Path(source))
         if not squared:

@@ -129,8 +129,8 @@ def train(
         )
     config: TrainConfig = parse_flags(TrainConfig, settings, values)
 
+    from ..assembly import resolve_settings
     from ..batch import prepare_folder
-    from ..training import resolve_settings
 
     resolve_settings(config)
     prepare_folder(out)
@@ -140,7 +140,7 @@ def train(
     best, last = out / "best.pt", out / "last.pt"
     kept = best if best.is_file() else last
     if kept.is_file():
-        from ..training import export_model
+        from ..publishing import export_model
 
         name = _model_name(out)
         model = out / f"{name}.safetensors"
