@@ -21,8 +21,8 @@ from napari_nucleiseg.gui.bridge import bridge_of
 from napari_nucleiseg.gui.layers import RESULT
 from napari_nucleiseg.gui.segment_dock import SegmentDock
 from napari_nucleiseg.gui.widgets import TextWindow
-from napari_nucleiseg.samples import SAMPLES
-from napari_nucleiseg.session import ChannelProposed, Scored
+from napari_nucleiseg.samples import SAMPLES, read_sample
+from napari_nucleiseg.session import ChannelProposed, Opened, Scored
 
 WAIT = 60_000
 
@@ -491,6 +491,23 @@ def test_a_score_that_comes_late_is_not_shown_for_another_image(dock, viewer, im
     go_on.set()
     qtbot.waitUntil(lambda: bool(sent))
     assert dock.outcome.scores.text() == ""
+
+
+def test_a_file_opened_from_the_dock_is_chosen_and_the_first_image_keeps_its_result(
+    dock, viewer, image, work, qtbot
+):
+    work(finds_squares)
+    run(dock, qtbot)
+    said = dock.outcome.result.text()
+    assert said
+    micrograph = read_sample("stained")[0]
+    work(lambda *args: (event for event in [Opened(micrograph)]))
+    dock._session.open(SAMPLES["stained"].micrograph)
+    qtbot.waitUntil(lambda: state(dock) == "idle")
+    assert dock.layer.name == micrograph.name
+    assert dock.outcome.result.text() == ""
+    dock.images.image.setCurrentText("plate1")
+    assert dock.outcome.result.text() == said
 
 
 # --- the channel in which nuclei were found ----------------------------------------------------

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFormLayout, QWidget
 
 from ..errors import NucleisegError
 from ..events import Event
-from ..session import ChannelProposed
+from ..session import ChannelProposed, Opened
 from .bridge import Bridge
 from .forms import ElidedComboBox, shrink
 from .layers import (
@@ -201,7 +201,12 @@ class ImageChooser(QObject):
             self.failed.emit(error)
 
     def _on_event(self, event: Event) -> None:
-        if isinstance(event, ChannelProposed) and self._asked() is self.layer:
+        if isinstance(event, Opened):
+            # the layer is there already, but nothing is followed while a job runs
+            at = index_of(self._images, self._viewer.layers.selection.active)
+            if at >= 0:
+                self.image.setCurrentIndex(at)
+        elif isinstance(event, ChannelProposed) and self._asked() is self.layer:
             self._proposal = event
             self.channel.setItemText(0, f"{self.channel.itemText(event.number)} (proposed)")
             self._show_why()
