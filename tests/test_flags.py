@@ -80,6 +80,7 @@ def test_tables_are_no_flags():
     assert list(flag_fields(Both)) == ["fast", "share"]
     assert set(TrainConfig.model_fields) - set(flag_fields(TrainConfig)) == {
         "architecture_options",
+        "loss_options",
         "optimizer_options",
         "schedule_options",
         "augment",
