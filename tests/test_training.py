@@ -567,3 +567,32 @@ def test_what_a_model_to_start_from_lacks_is_said(data, tmp_path, other, word):
     except SettingError as error:
         said = str(error)
     assert re.search(word, said)
+
+
+def test_a_run_that_starts_anew_keeps_no_best_epoch_of_the_run_before(data, tmp_path):
+    list(train(data, SMALL, tmp_path / "run"))
+    assert (tmp_path / "run" / "best.pt").is_file()
+    other = SMALL.model_copy(update={"seed": 5, "held_out": 0.0})
+    with closing(train(data, other, tmp_path / "run", resume=False)) as events:
+        for event in events:
+            if isinstance(event, BatchDone):
+                break
+    assert load_checkpoint(tmp_path / "run" / "last.pt").config.seed == 5
+    assert not (tmp_path / "run" / "best.pt").exists()
+
+
+@pytest.mark.parametrize("average", ["ema", "swa"])
+def test_cut_off_in_the_middle_of_an_epoch_and_resumed_equals_uninterrupted(
+    data, tmp_path, average
+):
+    config = SMALL.model_copy(update={"average": average, "swa_from": 0.0})
+    list(train(data, config, tmp_path / "whole"))
+    with closing(train(data, config, tmp_path / "parts")) as events:
+        for event in events:
+            if isinstance(event, BatchDone) and event.step == 4:
+                break
+    list(train(data, config, tmp_path / "parts"))
+    whole, parts = (load_checkpoint(tmp_path / n / "last.pt") for n in ("whole", "parts"))
+    assert [r["epoch"] for r in parts.history] == [r["epoch"] for r in whole.history]
+    assert same_weights(whole.weights, parts.weights)
+    assert same_weights(whole.averaged, parts.averaged)

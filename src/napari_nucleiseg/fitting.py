@@ -32,7 +32,8 @@ class LossOf(nn.Module):
         alone = cls(model)
         if distributed.process_count() == 1:
             return alone
-        return nn.parallel.DistributedDataParallel(alone)
+        # not every network uses all of its weights in every batch
+        return nn.parallel.DistributedDataParallel(alone, find_unused_parameters=True)
 
 
 def fit_batch(

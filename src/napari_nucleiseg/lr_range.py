@@ -15,7 +15,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from .config import Config, TrainConfig
-from .errors import DependencyError, TrainingError
+from .distributed import process_count
+from .errors import DependencyError, SettingError, TrainingError
 from .events import Event, RangeFound, RateTried
 from .files import write_whole
 
@@ -89,12 +90,20 @@ def find_rate(data: Path, config: TrainConfig, test: RangeConfig) -> Iterator[Ev
     TrainingError
         If the data cannot be used, or if the loss falls at no rate.
     """
+    import torch
+
     from .assembly import build_optimizer
     from .data.patches import PatchSampler
     from .fitting import LossOf, fit_batch
     from .optimizers import OPTIMIZERS
     from .preparation import prepare
 
+    if process_count() > 1:
+        raise SettingError(
+            "The learning-rate range test runs in one process",
+            f"WORLD_SIZE = {process_count()}",
+            "Start it without torchrun",
+        )
     ready = yield from prepare(data, config)
     config, model = ready.config, ready.model.to(ready.device).train()
     optimizer = build_optimizer(model, config)
@@ -110,6 +119,7 @@ def find_rate(data: Path, config: TrainConfig, test: RangeConfig) -> Iterator[Ev
             group["lr"] = rate
         first = step * config.accumulate
         batches = [sampler.batch(first + n) for n in range(config.accumulate)]
+        torch.manual_seed(config.seed + step)
         loss = fit_batch(fitted, optimizer, batches, config, ready.device, two_passes)
         if not math.isfinite(loss):
             diverged = rate

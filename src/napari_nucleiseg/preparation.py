@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from . import distributed
-from .assembly import build_model, fixed_tile, resolve_settings
+from .assembly import build_model, fixed_tile, resolve_settings, start_from
 from .config import TrainConfig
 from .data.pairs import find_pairs, load_pairs
 from .data.patches import TrainingImage
@@ -83,7 +83,9 @@ class Prepared:
     model: nn.Module
 
 
-def prepare(data: Path, config: TrainConfig) -> Generator[Event, None, Prepared]:
+def prepare(
+    data: Path, config: TrainConfig, *, anew: bool = True
+) -> Generator[Event, None, Prepared]:
     """Read the micrographs, check that they and the settings go together, build the network.
 
     Parameters
@@ -91,6 +93,8 @@ def prepare(data: Path, config: TrainConfig) -> Generator[Event, None, Prepared]
     data : Path
         See `train`.
     config : TrainConfig
+    anew : bool
+        Whether the network begins as ``config.start`` says; its weights are else set later.
 
     Yields
     ------
@@ -166,4 +170,6 @@ def prepare(data: Path, config: TrainConfig) -> Generator[Event, None, Prepared]
             f"patch_px = {config.patch_px}",
             f"Use {nearest}",
         )
+    if config.start is not None and anew:
+        yield start_from(model, config)
     return Prepared(config, training, held_out, device, model)

@@ -79,11 +79,6 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
     pixels = chosen.pixels
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         yield Notice(f"{micrograph.name} holds pixels that are not numbers; they count as dark")
-    if 2 * config.overlap_px > config.tile_px < max(chosen.shape):
-        yield Notice(
-            f"Tiles overlap by half of their {config.tile_px} px, not by {config.overlap_px} px: "
-            "more than half of a tile is not possible"
-        )
     low, high = intensity_range(pixels, model.normalise)
     if high > low:
         engine = build_engine(model, config)
@@ -95,7 +90,10 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
                 f"seed_sensitivity has no effect: {model.name} finds every nucleus by itself, "
                 "without seeds"
             )
-        gathered = gathering(model.map_names, chosen.shape, decode_config(config))
+        try:
+            gathered = gathering(model.map_names, chosen.shape, decode_config(config))
+        except MemoryError as error:
+            raise _too_large(micrograph) from error
         engine = yield from _fill(gathered, pixels, (low, high), model, config, engine)
         yield Decoding()
         try:
@@ -154,6 +152,14 @@ def _fill(
     is_fixed = model.fixed_tile is not None
     side = model.fixed_tile or min(config.tile_px, gathered.largest_tile)
     grid = Grid(side, config.overlap_px, model.multiple, config.batch_size, is_fixed)
+    default = SegmentConfig.model_fields["tile_px"].default
+    if side != config.tile_px != default:
+        yield Notice(f"{model.name} takes tiles of {side} px, not of {config.tile_px} px")
+    if 2 * config.overlap_px > side < max(height, width):
+        yield Notice(
+            f"Tiles overlap by half of their {side} px, not by {config.overlap_px} px: "
+            "more than half of a tile is not possible"
+        )
 
     def read(rows: slice, columns: slice) -> np.ndarray:
         return rescale(pixels[rows, columns], *ends, model.normalise.clip)

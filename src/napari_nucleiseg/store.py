@@ -262,6 +262,18 @@ def load_network(model: ModelCard) -> nn.Module:
     module = MODELS.module(model.architecture)
     options = module.Options.parse(dict(model.architecture_options), source=f"card of {model.name}")
     network: nn.Module = module.build(options)
+    for name, stated in (
+        ("maps", model.map_names),
+        ("multiple", model.multiple),
+        ("fixed_tile", model.fixed_tile),
+    ):
+        built = getattr(network, "map_names" if name == "maps" else name, None)
+        if built != stated:
+            raise ModelError(
+                f"The card of {model.name} does not fit its network",
+                f"{model.path.with_suffix('.yaml')}: {name} is {stated}, the network's is {built}",
+                "Use the card that came with the weights",
+            )
     weights = load_weights(model)
     try:
         network.load_state_dict(weights)
@@ -291,7 +303,7 @@ def load_weights(model: ModelCard) -> dict[str, Tensor]:
 def _misfit(model: ModelCard, error: Exception) -> ModelError:
     return ModelError(
         "The weights do not fit the architecture",
-        f"{model.path} ({str(error).splitlines()[0]})",
+        f"{model.path} ({' '.join(str(error).split())[:300]})",
         "Use the card that came with them",
     )
 

@@ -21,7 +21,6 @@ from .assembly import (
     build_schedule,
     layer_rates,
     learning_rate,
-    start_from,
     variation,
 )
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -79,12 +78,11 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
 def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator[Event]:
     share = distributed.share_of(config.batch_size)
     asked = config
-    ready = yield from prepare(data, config)
+    last, best = out / "last.pt", out / "best.pt"
+    goes_on = resume and last.is_file()
+    ready = yield from prepare(data, config, anew=not goes_on)
     config, training, held_out = ready.config, ready.training, ready.held_out
     model, device = ready.model, ready.device
-    last, best = out / "last.pt", out / "best.pt"
-    if config.start is not None and not (resume and last.is_file()):
-        yield start_from(model, config)
     averaged = copy.deepcopy(model)
     state = Checkpoint(config, {}, {}, {})
     data_names = {
@@ -92,7 +90,7 @@ def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator
         "held_out": [i.name for i in held_out],
     }
     state.data = data_names
-    if resume and last.is_file():
+    if goes_on:
         state = load_checkpoint(last)
         # what was left unset then is what it was then
         config = _filled_from(state.config, asked, config)
@@ -124,16 +122,21 @@ def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator
         state.weights, state.averaged = model.state_dict(), averaged.state_dict()
         state.optimizer = optimizer.state_dict()
         state.seconds = time.monotonic() - started
+        if not goes_on and path == last and not is_best_own:
+            # of an earlier run, which this one replaces
+            best.unlink(missing_ok=True)
         save_checkpoint(path, state)
         return Saved(path, f"checkpoint after epoch {state.epoch}")
 
+    is_best_own = False
     # true while the weights are whole and newer than the checkpoint
     unsaved = False
     try:
         while progress() < 1:
             epoch_started, losses = time.monotonic(), []
             reached = [r["ap"] for r in state.history if "ap" in r]
-            for _ in range(config.steps_per_epoch):
+            # an epoch that was cut off ends where it would have
+            for _ in range(config.steps_per_epoch - state.step % config.steps_per_epoch):
                 rate = learning_rate(config, progress(), reached, schedule)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
@@ -186,6 +189,7 @@ def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator
             # the best first: were it the last to be written, a kill in between would lose it
             if (scores and scores["ap"] >= best_score) or not held_out:
                 best_score = scores["ap"] if scores else best_score
+                is_best_own = True
                 yield save(best)
             yield save(last)
             unsaved = False

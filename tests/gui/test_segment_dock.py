@@ -409,6 +409,19 @@ def test_a_renamed_result_is_never_overwritten(dock, viewer, image, work, qtbot)
     assert "renamed labels are kept, hidden below: before the" in dock.outcome.notices.text()
 
 
+def test_a_renamed_result_can_be_the_truth(dock, viewer, image, work, qtbot):
+    work(finds_squares)
+    run(dock, qtbot)
+    (result,) = results(viewer)
+    assert [dock.truth.itemText(i) for i in range(dock.truth.count())] == ["none"]
+    result.name = "my corrected"
+    assert dock.truth.findText("my corrected") == 1
+    run(dock, qtbot)
+    dock.truth.setCurrentIndex(1)
+    assert dock.truth_layer is result
+    assert dock.truth.count() == 2
+
+
 def test_a_new_result_lies_on_an_edited_one_wherever_that_was_moved(
     dock, viewer, image, work, qtbot
 ):

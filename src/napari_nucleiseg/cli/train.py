@@ -144,10 +144,16 @@ def train(
 
         name = _model_name(out)
         model = out / f"{name}.safetensors"
-        export_model(kept, model, name, {"title": name, "description": f"trained on {data.name}"})
+        about = {"title": name, "description": f"trained on {data.name}"}
+        made = export_model(kept, model, name, about).card["training"]
         say(f"The model is {model}, with its card {model.with_suffix('.yaml').name}", sys.stdout)
         use = wording.command(None, SegmentConfig(model=str(model)))
         say(f"Use it: {use}", sys.stdout)
+        if not made["held_out_scores"]:
+            say(
+                f"No held-out micrograph has scored it after {made['steps']} steps: look at what "
+                "it finds, or compare with nucleiseg evaluate, before you rely on it."
+            )
     if stopped:
         raise typer.Exit(INTERRUPTED)
     if left_out:

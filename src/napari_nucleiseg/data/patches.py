@@ -111,6 +111,6 @@ class PatchSampler:
         patch, truth = window(
             source.image, source.labels, centre, size, augment, rng, source.classes
         )
-        if rng.random() < augment.dim:
+        if augment.dim and rng.random() < augment.dim:
             patch = dim_nuclei(patch, truth, rng)
         return vary_intensity(patch, augment, rng), truth

@@ -171,6 +171,14 @@ class Bridge:
         result = None if found is None else found()
         return result if result is not None and result in self.viewer.layers else None
 
+    def is_kept(self, labels: Labels) -> bool:
+        """Whether a result is the user's own now: renamed, or left where a new one came."""
+        placed = self._placed.get(labels)
+        if placed is None:
+            return False
+        current = {id(ref()) for known in self._results.values() for ref in known.values()}
+        return placed.name != labels.name or id(labels) not in current
+
     def is_edited(self, result: Labels) -> bool:
         """Whether somebody painted, erased or replaced something since the result was put there.
 

@@ -239,7 +239,7 @@ class SegmentDock(QWidget):
         self._truths = [
             x
             for x in reversed(self._viewer.layers)
-            if isinstance(x, Labels) and RESULT not in x.metadata
+            if isinstance(x, Labels) and (RESULT not in x.metadata or self._bridge.is_kept(x))
         ]
         names = [x.name for x in self._truths]
         fill(self.truth, ["none", *names], index_of(self._truths, truth) + 1)

@@ -118,18 +118,20 @@ class PartialConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, outputs, h, w)."""
         sums = F.conv2d(x, self.weight, None, self.stride, self.padding, self.dilation, self.groups)
-        window = torch.ones(1, 1, *self.kernel_size, dtype=x.dtype, device=x.device)
-        inside = F.conv2d(
-            torch.ones_like(x[:1, :1]), window, None, self.stride, self.padding, self.dilation
+        inside = F.avg_pool2d(
+            torch.ones_like(x[:1, :1]),
+            self.kernel_size,
+            self.stride,
+            self.padding,  # type: ignore[arg-type]
         )
-        sums = sums * (window.numel() / inside)
+        sums = sums / inside
         return sums if self.bias is None else sums + self.bias.view(1, -1, 1, 1)
 
 
 def use_partial_padding(model: nn.Module) -> None:
     """Let every padded convolution of a network take padding for missing pixels."""
     for module in model.modules():
-        if type(module) is nn.Conv2d and any(module.padding):
+        if type(module) is nn.Conv2d and any(module.padding) and set(module.dilation) == {1}:
             # same parameters, same settings, another forward
             module.__class__ = PartialConv2d
 

@@ -40,6 +40,7 @@ from torchvision.ops import MultiScaleRoIAlign
 from ..config import Config
 from ..data.classes import class_of
 from ..detections import INSTANCES, Detection, paste
+from ..distributed import mean_of_all
 
 LEVELS = ("0", "1", "2", "3")
 SMALLEST_PX = 4
@@ -320,7 +321,7 @@ class MaskRCNN(nn.Module):
         entropy = F.binary_cross_entropy_with_logits(
             mask_logits[torch.arange(len(kinds)), kinds], inside, known, reduction="sum"
         )
-        return total + entropy / known.sum().clamp(min=1)
+        return total + entropy / mean_of_all(known.sum()).clamp(min=1)
 
 
 def _mask_targets(truth: _Truth, boxes: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:

@@ -91,6 +91,8 @@ def build(options: Options | None = None, loss: Loss | None = None) -> SemanticN
         dropout=options.dropout,
     )
     use_norm(network, options.norm)
+    # instances of one pixel have no variance
+    multiple = 2**steps * (2 if options.norm == "instance" else 1)
     if options.padding == "partial":
         use_partial_padding(network)
     if options.residual == "rezero":
@@ -99,6 +101,6 @@ def build(options: Options | None = None, loss: Loss | None = None) -> SemanticN
     return SemanticNetwork(
         network,
         options.input_channels,
-        2**steps,
+        multiple,
         loss or LOSSES[LOSS](LOSSES.module(LOSS).Options()),
     )
