@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from .config import SegmentConfig
-from .engine import has_openvino, may_have_gpu
 from .errors import NucleisegError
 from .events import Segmented, TileDone
 
@@ -46,6 +45,9 @@ def device_name(device: str) -> str:
 
 def expected_device(config: SegmentConfig) -> str:
     """Say where and by what a network will run, as far as is known without asking PyTorch."""
+    # it loads SciPy, which the command line's help can do without
+    from .engine import has_openvino, may_have_gpu
+
     on_cpu = config.device == "cpu" or (config.device == "auto" and not may_have_gpu())
     if not on_cpu:
         name = device_name(config.device)
