@@ -14,7 +14,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QPushButton
 
-from napari_nucleiseg import SegmentConfig, wording
+from napari_nucleiseg import SegmentConfig, engine
 from napari_nucleiseg.errors import NucleisegError
 from napari_nucleiseg.events import Decoding, DeviceChosen, Notice, Segmented, TileDone
 from napari_nucleiseg.gui.bridge import bridge_of
@@ -665,13 +665,13 @@ def test_everything_is_explained_and_reached_by_the_keyboard(dock, viewer, image
 
 
 def test_where_it_will_run_is_said_before_the_first_run(dock, viewer, image, monkeypatch):
-    monkeypatch.setattr(wording, "may_have_gpu", lambda: False)
-    monkeypatch.setattr(wording, "has_openvino", lambda: True)
+    monkeypatch.setattr(engine, "may_have_gpu", lambda: False)
+    monkeypatch.setattr(engine, "has_openvino", lambda: True)
     dock._show_config()
     assert dock.device.text() == "CPU · OpenVINO"
     dock.expert_form.field("engine").setCurrentText("torch")
     assert dock.device.text() == "CPU · PyTorch"
-    monkeypatch.setattr(wording, "may_have_gpu", lambda: True)
+    monkeypatch.setattr(engine, "may_have_gpu", lambda: True)
     dock._show_config()
     assert "GPU" in dock.device.text()
 
