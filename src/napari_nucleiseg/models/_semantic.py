@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 from math import gcd
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..config import Config
 from ..instances import DecodeConfig, decode
 from ..losses import Loss
 
 Norm = Literal["batch", "instance", "group"]
+
+
+Presets = dict[str, dict[str, Any]]
+
+
+class PresetOptions(Config):
+    """Settings that begin with those of a preset."""
+
+    presets: ClassVar[Presets] = {}
+
+    preset: Literal["compact", "reference"] = Field("compact", description="compact or reference")
+    input_channels: Literal[3, 4] = Field(3, description="colours, or colours and an opacity of 1")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {**cls.presets.get(given.get("preset", "compact"), {}), **given}
 
 
 class SemanticNetwork(nn.Module):

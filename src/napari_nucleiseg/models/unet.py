@@ -8,18 +8,25 @@ was compared on DSB 2018; "compact" is one that a CPU can train.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 from torch import nn
 
-from ..config import Config
 from ..losses import LOSSES, Loss
-from ._semantic import Norm, Scaled, SemanticNetwork, use_norm, use_partial_padding
+from ._semantic import (
+    Norm,
+    PresetOptions,
+    Presets,
+    Scaled,
+    SemanticNetwork,
+    use_norm,
+    use_partial_padding,
+)
 
 LOSS = "dice_focal"
 
-PRESETS: dict[str, dict[str, Any]] = {
+PRESETS: Presets = {
     "compact": {
         "input_channels": 3,
         "channels": (16, 32, 64, 128, 256),
@@ -35,11 +42,11 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class Options(Config):
+class Options(PresetOptions):
     """Size and parts of a U-Net; what is set here wins over the preset."""
 
-    preset: Literal["compact", "reference"] = Field("compact", description="compact or reference")
-    input_channels: Literal[3, 4] = Field(3, description="colours, or colours and an opacity of 1")
+    presets: ClassVar[Presets] = PRESETS
+
     channels: tuple[int, ...] = Field(
         (16, 32, 64, 128, 256), min_length=2, description="channels at 1, 1/2, 1/4, ... resolution"
     )
@@ -53,13 +60,6 @@ class Options(Config):
     padding: Literal["zero", "partial"] = Field(
         "zero", description="beyond the border: zeros, or missing (partial convolution)"
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_from_preset(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        return {**PRESETS.get(given.get("preset", "compact"), {}), **given}
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Options:

@@ -7,19 +7,18 @@ It takes tiles of one size. The preset "reference" has the sizes of the paper fo
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import ClassVar
 
 from pydantic import Field, model_validator
 from torch import nn
 
-from ..config import Config
 from ..losses import LOSSES, Loss
-from ._semantic import Norm, SemanticNetwork
+from ._semantic import Norm, PresetOptions, Presets, SemanticNetwork
 
 LOSS = "dice_focal"
 PATCH = 16
 
-PRESETS: dict[str, dict[str, Any]] = {
+PRESETS: Presets = {
     "compact": {
         "input_channels": 3,
         "image_px": 256,
@@ -39,11 +38,11 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class Options(Config):
+class Options(PresetOptions):
     """Size of a UNETR; what is set here wins over the preset."""
 
-    preset: Literal["compact", "reference"] = Field("compact", description="compact or reference")
-    input_channels: Literal[3, 4] = Field(3, description="colours, or colours and an opacity of 1")
+    presets: ClassVar[Presets] = PRESETS
+
     image_px: int = Field(
         256, ge=32, le=2048, multiple_of=PATCH, description="side of a tile (px), patch_px too"
     )
@@ -53,13 +52,6 @@ class Options(Config):
     features: int = Field(8, ge=4, multiple_of=4, description="channels at full resolution")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of features left out in training")
     norm: Norm = Field("instance", description="normalisation: batch, instance or group")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_from_preset(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        return {**PRESETS.get(given.get("preset", "compact"), {}), **given}
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Options:
