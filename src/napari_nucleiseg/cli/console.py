@@ -19,7 +19,7 @@ import typer
 from .. import wording
 from ..errors import FileError, NucleisegError, reason
 from ..files import write_text
-from ..flags import set_signature, signature_of
+from ..flags import recipe_names, set_signature, signature_of
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -41,6 +41,19 @@ _VISIBLE = {
     code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"
 }
 STANDARD_OUTPUT = "-"
+DataFolder = Annotated[
+    Path,
+    typer.Option(
+        help="Folder with images/ and masks/ of the same names, or pairs x.tif, x_labels.tif."
+    ),
+]
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE.yaml",
+        help=f"Settings to begin with; with the program come: {', '.join(recipe_names())}.",
+    ),
+]
 JsonFile = Annotated[
     str | None,
     typer.Option(

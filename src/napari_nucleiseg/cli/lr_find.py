@@ -14,8 +14,18 @@ import typer
 from ..config import TrainConfig
 from ..errors import SettingError
 from ..events import DeviceChosen, Notice, RangeFound, RateTried
-from ..flags import apply_assignments, parse_flags, read_recipe, recipe_names, with_settings
-from .console import STANDARD_OUTPUT, JsonFile, in_home, in_words, progress_bar, say, show_or_write
+from ..flags import apply_assignments, parse_flags, read_recipe, with_settings
+from .console import (
+    STANDARD_OUTPUT,
+    DataFolder,
+    JsonFile,
+    RecipeName,
+    in_home,
+    in_words,
+    progress_bar,
+    say,
+    show_or_write,
+)
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -23,12 +33,7 @@ PICTURES = (".png", ".svg", ".pdf")
 @in_words
 @with_settings(TrainConfig)
 def lr_find(
-    data: Annotated[
-        Path,
-        typer.Option(
-            help="Folder with images/ and masks/ of the same names, or pairs x.tif, x_labels.tif."
-        ),
-    ],
+    data: DataFolder,
     settings: dict[str, Any],
     out: Annotated[
         Path,
@@ -37,13 +42,7 @@ def lr_find(
     lowest: Annotated[float, typer.Option(help="First learning rate.")] = 1e-6,
     highest: Annotated[float, typer.Option(help="Last learning rate.")] = 1.0,
     steps: Annotated[int, typer.Option(help="Learning rates to try.")] = 100,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE.yaml",
-            help=f"Settings to begin with; with the program come: {', '.join(recipe_names())}.",
-        ),
-    ] = None,
+    recipe: RecipeName = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any setting, as for train."),

@@ -18,13 +18,14 @@ from ..flags import (
     describe_part,
     parse_flags,
     read_recipe,
-    recipe_names,
     with_settings,
 )
 from .console import (
     INTERRUPTED,
     SOME_FAILED,
     USER_ERROR,
+    DataFolder,
+    RecipeName,
     in_home,
     in_words,
     progress_bar,
@@ -52,12 +53,7 @@ def _tell_about(part: str | None) -> None:
 @in_words
 @with_settings(TrainConfig)
 def train(
-    data: Annotated[
-        Path,
-        typer.Option(
-            help="Folder with images/ and masks/ of the same names, or pairs x.tif, x_labels.tif."
-        ),
-    ],
+    data: DataFolder,
     out: Annotated[
         Path,
         typer.Option(
@@ -68,13 +64,7 @@ def train(
         ),
     ],
     settings: dict[str, Any],
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE.yaml",
-            help=f"Settings to begin with; with the program come: {', '.join(recipe_names())}.",
-        ),
-    ] = None,
+    recipe: RecipeName = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option(
