@@ -29,8 +29,8 @@ class Checkpoint:
         State of the optimizer.
     epoch, step : int
         Finished epochs and optimizer steps.
-    seconds : float
-        Time spent training so far.
+    seconds, cpu_seconds : float
+        Time spent training so far, and that of it in which a CPU was at work for it.
     scores : dict of float
         Last scores on the held-out micrographs.
     history : list of dict
@@ -48,6 +48,7 @@ class Checkpoint:
     epoch: int = 0
     step: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     scores: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     data: dict[str, list[str]] = field(default_factory=dict)

@@ -209,6 +209,30 @@ def summarise(tables: list[Overlaps]) -> Summary:
     )
 
 
+def score_image(truth: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    """All scores of one label image, as one row of a table.
+
+    Parameters
+    ----------
+    truth, found : (H, W) integer ndarray
+        Label images; where ``truth`` is below 0, nothing counts.
+
+    Returns
+    -------
+    dict of float
+        Each metric by its name, ``ap50`` and ``ap75``, and both numbers of nuclei.
+    """
+    table = Overlaps.between(truth, np.where(truth < 0, 0, found))
+    ap = _by_threshold(ap_at(table))
+    return {
+        **_scores(table),
+        "ap50": ap["0.50"],
+        "ap75": ap["0.75"],
+        "true_count": len(table.true_areas),
+        "found_count": len(table.found_areas),
+    }
+
+
 def _scores(table: Overlaps) -> dict[str, float]:
     return {name: float(METRICS.module(name).score(table)) for name in METRICS.names()}
 

@@ -33,7 +33,7 @@ from .explain import network_quality, probe
 from .fitting import LossOf, ema_share, fit_batch, move_average
 from .optimizers import OPTIMIZERS
 from .preparation import prepare
-from .validation import validate
+from .validation import held_out_loss, validate
 
 NORM_BATCHES = 20
 
@@ -109,6 +109,7 @@ def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator
     sampler = PatchSampler(training, config)
     best_score = max((r["ap"] for r in state.history if "ap" in r), default=-1.0)
     started = time.monotonic() - state.seconds
+    cpu_started = time.process_time() - state.cpu_seconds
 
     def progress() -> float:
         if config.minutes is not None:
@@ -122,6 +123,7 @@ def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator
         state.weights, state.averaged = model.state_dict(), averaged.state_dict()
         state.optimizer = optimizer.state_dict()
         state.seconds = time.monotonic() - started
+        state.cpu_seconds = time.process_time() - cpu_started
         if not goes_on and path == last and not is_best_own:
             # of an earlier run, which this one replaces
             best.unlink(missing_ok=True)
@@ -177,7 +179,10 @@ def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator
                 update_bn(patches, averaged, torch.device(device))
             scores = None
             if due and held_out:
-                mine = validate(averaged, held_out, device) if distributed.is_first() else {}
+                mine: dict[str, float] = {}
+                if distributed.is_first():
+                    mine = validate(averaged, held_out, device)
+                    mine["held_out_loss"] = held_out_loss(averaged, held_out, config, device)
                 scores = distributed.from_first(mine)
             state.scores = scores or state.scores
             seconds = time.monotonic() - epoch_started

@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import nn
 
 from .assembly import fixed_tile
-from .data.patches import TrainingImage
+from .config import TrainConfig
+from .data.patches import PatchSampler, TrainingImage
 from .engine import run_network
 from .gathering import gathering
 from .instances import DecodeConfig
 from .metrics.average_precision import average_precision
 from .metrics.dice import dice
+from .metrics.iou import iou
 from .tiling import Grid
+
+LOSS_BATCHES = 4
 
 
 def validate(model: nn.Module, images: Sequence[TrainingImage], device: str) -> dict[str, float]:
-    """Mean Dice and AP of a network on whole micrographs, as segmentation does it."""
+    """Mean Dice, IoU and AP of a network on whole micrographs, as segmentation does it."""
     was_training = model.training
     model.eval()
     scores: list[dict[str, float]] = []
@@ -28,9 +33,33 @@ def validate(model: nn.Module, images: Sequence[TrainingImage], device: str) -> 
         truth = np.where(image.labels > 0, image.labels, 0)
         labels[image.labels < 0] = 0
         ap = average_precision(truth, labels)
-        scores.append({"dice": dice(truth, labels), "ap50": float(ap[0]), "ap": float(ap.mean())})
+        scores.append(
+            {
+                "dice": dice(truth, labels),
+                "iou": iou(truth, labels),
+                "ap50": float(ap[0]),
+                "ap": float(ap.mean()),
+            }
+        )
     model.train(was_training)
     return {k: float(np.mean([s[k] for s in scores])) for k in scores[0]} if scores else {}
+
+
+def held_out_loss(
+    model: nn.Module, images: Sequence[TrainingImage], config: TrainConfig, device: str
+) -> float:
+    """Mean loss on the same few patches of held-out micrographs, without variation."""
+    was_training = model.training
+    model.eval()
+    sampler = PatchSampler(images, config)
+    torch.manual_seed(config.seed)
+    losses = []
+    with torch.no_grad():
+        for step in range(LOSS_BATCHES):
+            patches, labels = sampler.batch(step, 0.0)
+            losses.append(float(model.loss(patches.to(device), labels)))  # type: ignore[operator]
+    model.train(was_training)
+    return float(np.mean(losses))
 
 
 def segment_normalised(model: nn.Module, image: np.ndarray, device: str) -> np.ndarray:

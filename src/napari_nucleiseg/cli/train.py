@@ -227,7 +227,7 @@ def _epoch_line(event: EpochDone) -> str:
         f"{event.seconds:.0f} s",
         f"{100 * event.progress:.0f} %",
     ]
-    names = {"dice": "Dice", "ap50": "AP@0.5", "ap": "AP"}
+    names = {"dice": "Dice", "iou": "IoU", "ap50": "AP@0.5", "ap": "AP", "held_out_loss": "loss"}
     for key, value in (event.scores or {}).items():
         parts.append(f"held-out {names.get(key, key)} {value:.3f}")
     return " · ".join(parts)

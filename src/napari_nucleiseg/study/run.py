@@ -1,0 +1,209 @@
+"""One run of a study: train, make a model of the best epoch, test it; never twice."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import platform
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import __version__
+from ..checkpoint import Checkpoint, load_checkpoint
+from ..config import SegmentConfig, TrainConfig
+from ..data.pairs import Pair, find_pairs
+from ..errors import TrainingError
+from ..evaluation import score_image
+from ..events import Event, Segmented
+from ..explain import from_history
+from ..files import write_text
+from ..io import read_labels, read_micrograph, write_labels
+from ..publishing import export_model
+from ..segmentation import segment
+from ..store import file_hash
+from ..training import train
+from .plan import Run
+
+RECORD = "run.json"
+MODEL = "model.safetensors"
+# where and how fast a run is computed does not make it another one
+MACHINE = {"threads", "device"}
+
+
+@dataclass(frozen=True)
+class ImageTested(Event):
+    """One micrograph was segmented and scored by the model of a run."""
+
+    run: str
+    done: int
+    total: int
+
+
+def folder_of(run: Run, out: Path) -> Path:
+    """Where a run keeps its files, below the study's folder."""
+    return out / "runs" / run.name
+
+
+def is_finished(run: Run, out: Path) -> bool:
+    """Whether a run is complete, with the same settings.
+
+    Raises
+    ------
+    TrainingError
+        If it was made with other settings: its results would be taken for those of the new ones.
+    """
+    path = folder_of(run, out) / RECORD
+    if not path.is_file():
+        return False
+    record = json.loads(path.read_text(encoding="utf-8"))
+    earlier = TrainConfig.parse(record["config"], source=str(path))
+    now = (run.config.model_dump(exclude=MACHINE), run.test_split, run.train_sample)
+    then = (earlier.model_dump(exclude=MACHINE), record["test_split"], record["train_sample"])
+    if now != then:
+        raise TrainingError(
+            "A run of this study was made with other settings",
+            str(path.parent),
+            "Choose another --out, or delete this folder to repeat the run",
+        )
+    return True
+
+
+def perform(data: Path, run: Run, out: Path) -> Iterator[Event]:
+    """Train, export and test one run, going on where it was interrupted.
+
+    Parameters
+    ----------
+    data : Path
+        See `napari_nucleiseg.data.pairs.find_pairs`; its index.csv says what trains and tests.
+    run : Run
+    out : Path
+        The study's folder; the run writes to ``runs/NAME`` in it: checkpoints, the model with its
+        card, ``epochs.csv``, ``layers.csv``, ``images.csv``, the label images of the test split,
+        and at the very end ``run.json``.
+
+    Yields
+    ------
+    Event
+        Those of the training, and `ImageTested`.
+    """
+    folder = folder_of(run, out)
+    folder.mkdir(parents=True, exist_ok=True)
+    pairs, _ = find_pairs(data)
+    tested = [p for p in pairs if p.split == run.test_split]
+    if not tested:
+        raise TrainingError(
+            f"No micrograph is in the split {run.test_split}", str(data), "Check its index.csv"
+        )
+    yield from train(data, run.config, folder)
+    state = load_checkpoint(folder / "last.pt")
+    best = load_checkpoint(folder / "best.pt")
+    about = {"title": run.variant, "description": f"run {run.name} of a study"}
+    card = export_model(folder / "best.pt", folder / MODEL, run.name, about).card
+    trained = set(state.data["train"])
+    sample = [p for p in pairs if p.name in trained]
+    # every so many, so that all kinds are among them
+    every = max(1, len(sample) // max(run.train_sample, 1))
+    sample = sample[::every][: run.train_sample]
+    rows = yield from _test(run, folder, [*tested, *sample])
+    _write_table(folder / "epochs.csv", [run.labels() | _flat(r) for r in state.history])
+    _write_table(folder / "layers.csv", _layers(run, state))
+    _write_table(folder / "images.csv", rows)
+    mine = [row for row in rows if row["split"] == run.test_split]
+    record = {
+        **run.labels(),
+        "test_split": run.test_split,
+        "train_sample": run.train_sample,
+        "config": run.config.model_dump(mode="json"),
+        "parameters": card["parameters"],
+        "model_sha256": file_hash(folder / MODEL),
+        "best_epoch": best.epoch,
+        "epochs": state.epoch,
+        "steps": state.step,
+        "train_seconds": state.seconds,
+        "train_cpu_seconds": state.cpu_seconds,
+        "test_seconds": sum(row["seconds"] for row in mine),
+        "test_cpu_seconds": sum(row["cpu_seconds"] for row in mine),
+        "test_megapixels": sum(row["megapixels"] for row in mine),
+        "train_images": len(trained),
+        "held_out_images": len(state.data["held_out"]),
+        "test_images": len(tested),
+        "data_sha256": _hash_of_names(tested, trained),
+        "device": run.config.device,
+        "versions": {
+            "napari-nucleiseg": __version__,
+            "torch": str(torch.__version__),
+            "python": platform.python_version(),
+        },
+    }
+    write_text(folder / RECORD, json.dumps(record, indent=1) + "\n")
+
+
+def _test(run: Run, folder: Path, pairs: Sequence[Pair]) -> Any:
+    """Segment and score micrographs as a user of the model would."""
+    if run.config.threads:
+        torch.set_num_threads(run.config.threads)
+    config = SegmentConfig(
+        model=str(folder / MODEL), engine="torch", device=run.config.device
+    )
+    rows = []
+    for done, pair in enumerate(pairs, 1):
+        micrograph = read_micrograph(pair.micrograph)
+        truth = read_labels(pair.labels).image
+        started, cpu_started = time.monotonic(), time.process_time()
+        labels = np.zeros(0)
+        for event in segment(micrograph, config):
+            if isinstance(event, Segmented):
+                labels = event.labels
+        seconds, cpu_seconds = time.monotonic() - started, time.process_time() - cpu_started
+        if pair.split == run.test_split:
+            (folder / "labels").mkdir(exist_ok=True)
+            write_labels(folder / "labels" / f"{pair.name}.tif", labels)
+        rows.append(
+            {
+                **run.labels(),
+                "split": pair.split,
+                "image": pair.name,
+                **score_image(truth, labels),
+                "megapixels": truth.size / 1e6,
+                "seconds": seconds,
+                "cpu_seconds": cpu_seconds,
+            }
+        )
+        yield ImageTested(run.name, done, len(pairs))
+    return rows
+
+
+def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name != "layers"}
+
+
+def _layers(run: Run, state: Checkpoint) -> list[dict[str, Any]]:
+    """What each layer had learned after each epoch, a row for each."""
+    return [
+        {"run": run.name, "epoch": epoch, **{k: v for k, v in asdict(layer).items() if k != "shape"}}
+        for epoch, layers in from_history(state.history).items()
+        for layer in layers
+    ]
+
+
+def _write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as CSV, as a whole; columns that a row lacks stay empty."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def _hash_of_names(tested: Sequence[Pair], trained: set[str]) -> str:
+    names = [sorted(p.name for p in tested), sorted(trained)]
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()
