@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import demo, evaluate, lr_find, models, probe, segment, train
+from . import demo, evaluate, lr_find, models, probe, segment, study, train
 from .console import interrupt, manual, say
 
 app = typer.Typer(
@@ -42,6 +42,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("train")(train.train)
 app.command("lr-find")(lr_find.lr_find)
 app.command("probe")(probe.probe)
+app.add_typer(study.app, name="study")
 app.add_typer(models.app, name="models")
 app.command("demo")(demo.demo)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+
 from ..errors import DependencyError, FileError, NucleisegError, reason
 from ..events import Event
 from .plan import Run, StudyConfig, plan
@@ -144,16 +145,16 @@ def _on_workers(
             opened.callback(future.cancel)
             yield RunStarted(run.name, done + len(futures), total)
         for future in as_completed(futures):
-            name, error = names[future.key], future.exception()
-            if error is None:
+            name, problem = names[future.key], future.exception()
+            if problem is None:
                 done += 1
                 yield RunFinished(name, done, total)
-            elif isinstance(error, KilledWorker):
+            elif isinstance(problem, KilledWorker):
                 yield RunFailed(name, "Its worker ended again and again. Give it more memory.")
-            elif isinstance(error, NucleisegError):
-                yield RunFailed(name, str(error))
+            elif isinstance(problem, NucleisegError):
+                yield RunFailed(name, str(problem))
             else:
-                raise error
+                raise problem
 
 
 def _drain(data: Path, run: Run, out: Path) -> None:
