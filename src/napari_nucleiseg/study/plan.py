@@ -145,8 +145,9 @@ def plan(study: StudyConfig) -> list[Run]:
         If the settings of a run cannot work; the message names the run.
     """
     runs = []
-    for network, optimizer, schedule, seed in itertools.product(
-        study.networks, study.optimizers, study.schedules, study.seeds
+    # an unfinished study has compared all variants before it repeats one
+    for seed, network, optimizer, schedule in itertools.product(
+        study.seeds, study.networks, study.optimizers, study.schedules
     ):
         names = {"network": network, "optimizer": optimizer, "schedule": schedule}
         layers = [
