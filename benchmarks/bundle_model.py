@@ -38,6 +38,14 @@ COMMAND = (
 )
 
 
+def data_of(checkpoint: Path, folder: Path) -> dict[str, object]:
+    """What a model was trained on, for its card."""
+    names = load_checkpoint(checkpoint).data["train"]
+    masks = (read_labels(folder / "masks" / f"{name}.png").image for name in names)
+    sizes = np.concatenate([diameters(mask) for mask in masks])
+    return {**DATA, "median_diameter_px": round(float(np.median(sizes)), 1)}
+
+
 def main() -> None:
     """Export, score, export again with the scores in the card."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -46,10 +54,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=BUNDLED / "nuclei.safetensors")
     arguments = parser.parse_args()
 
-    names = load_checkpoint(arguments.checkpoint).data["train"]
-    masks = (read_labels(arguments.data / "masks" / f"{name}.png").image for name in names)
-    sizes = np.concatenate([diameters(mask) for mask in masks])
-    data = {**DATA, "median_diameter_px": round(float(np.median(sizes)), 1)}
+    data = data_of(arguments.checkpoint, arguments.data)
     about = {**ABOUT, "data": data, "command": COMMAND}
     export_model(arguments.checkpoint, arguments.out, "nuclei", about)
     config = SegmentConfig(model=str(arguments.out), device="cpu")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from napari_nucleiseg import SegmentConfig, wording
 from napari_nucleiseg.errors import NucleisegError
 from napari_nucleiseg.events import Segmented, TileDone
+from napari_nucleiseg.store import find_model
 
 
 @pytest.mark.parametrize(
@@ -94,11 +96,14 @@ def test_an_error_is_one_line_without_the_name_of_a_class(error, text):
         assert wording.sentence(again) == wording.sentence(error)
 
 
-def test_a_model_is_listed_with_its_score():
-    card = {"scores": {"all": {"mean_ap": 0.607}}}
-    assert wording.model_title(card, "Nuclei") == "Nuclei · AP 0.61"
-    for useless in ({}, {"scores": None}, {"scores": {"all": {}}}):
-        assert wording.model_title(useless, "Nuclei") == "Nuclei"
+def test_a_model_is_listed_with_its_score_and_speed():
+    model = replace(find_model("nuclei"), title="Nuclei")
+    card = {"scores": {"all": {"mean_ap": 0.607}}, "speed": {"megapixels_per_second": 1.26}}
+    assert wording.model_title(replace(model, card=card)) == "Nuclei · AP 0.61 · 1.3 MPix/s"
+    del card["speed"]
+    assert wording.model_title(replace(model, card=card)) == "Nuclei · AP 0.61"
+    for useless in ({}, {"scores": None}, {"scores": {"all": {}}}, {"scores": {"all": "good"}}):
+        assert wording.model_title(replace(model, card=useless)) == "Nuclei"
 
 
 def test_a_file_that_the_system_refuses_is_no_fault_of_the_program():

@@ -97,9 +97,27 @@ class ModelCard:
         return self.map_names == INSTANCES
 
     @property
+    def mean_ap(self) -> float | None:
+        """AP that the card states, mean over IoU 0.5 to 0.95, or None."""
+        return _number(self.card, "scores", "all", "mean_ap")
+
+    @property
+    def speed(self) -> float | None:
+        """Megapixels in a second on one CPU core, as the card states, or None."""
+        return _number(self.card, "speed", "megapixels_per_second")
+
+    @property
     def classes(self) -> int:
         """Kinds of nuclei that the network tells apart."""
         return int(self.architecture_options.get("classes", 1)) if self.finds_instances else 1
+
+
+def _number(card: Any, *way: str) -> float | None:
+    """A number somewhere in a card, or None where somebody wrote something else there."""
+    for name in way:
+        card = card.get(name) if isinstance(card, Mapping) else None
+    is_number = isinstance(card, (int, float)) and not isinstance(card, bool)
+    return float(card) if is_number else None
 
 
 def user_folder() -> Path:
@@ -176,8 +194,13 @@ def _scan() -> tuple[list[ModelCard], list[str]]:
 
 
 def list_models() -> list[ModelCard]:
-    """All models that can be chosen by name: bundled ones first, then the user's own."""
-    return _scan()[0]
+    """All models that can be chosen by name: bundled ones, best first, then the user's own."""
+
+    def place(model: ModelCard) -> tuple[bool, float]:
+        is_own = model.path.parent != BUNDLED
+        return is_own, 0.0 if is_own else -(model.mean_ap or 0.0)
+
+    return sorted(_scan()[0], key=place)
 
 
 def model_problems() -> list[str]:

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .config import SegmentConfig
 from .errors import NucleisegError
 from .events import Segmented, TileDone
+
+if TYPE_CHECKING:
+    from .store import ModelCard
 
 DEVICES = {"cpu": "CPU", "cuda": "NVIDIA GPU", "mps": "Apple GPU", "auto": "auto"}
 
@@ -74,12 +77,14 @@ def progress(event: TileDone, seconds: float) -> str:
     return text
 
 
-def model_title(card: Mapping[str, Any], title: str) -> str:
-    """Title of a model with its score, where its card states one."""
-    scores = card.get("scores")
-    means = scores.get("all") if isinstance(scores, Mapping) else None
-    ap = means.get("mean_ap") if isinstance(means, Mapping) else None
-    return f"{title} · AP {ap:.2f}" if isinstance(ap, float) else title
+def model_title(model: ModelCard) -> str:
+    """Title of a model with its score and speed, where its card states them."""
+    parts = [model.title]
+    if model.mean_ap is not None:
+        parts.append(f"AP {model.mean_ap:.2f}")
+    if model.speed is not None:
+        parts.append(f"{model.speed:.1f} MPix/s")
+    return " · ".join(parts)
 
 
 def result(event: Segmented, pixel_size_um: tuple[float, float] | None) -> str:

@@ -17,12 +17,17 @@ app = typer.Typer(
 @app.command("list")
 @in_words
 def list_models() -> None:
-    """List the models that segment --model takes by name."""
+    """List the models that segment --model takes by name, best first.
+
+    AP and speed (megapixels in a second on one CPU core) are those of the model's card.
+    """
+    from .. import wording
     from ..store import list_models as find_all
     from ..store import model_problems, user_folder
 
     for model in find_all():
-        say(f"{model.name:<16} {model.title}  ({model.architecture}, {model.path})", sys.stdout)
+        title = wording.model_title(model)
+        say(f"{model.name:<16} {title}  ({model.architecture}, {model.path})", sys.stdout)
     for problem in model_problems():
         say(problem)
     say(f"Models put into {user_folder()} are listed too.")

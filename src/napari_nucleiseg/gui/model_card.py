@@ -28,6 +28,8 @@ def tooltip(model: ModelCard) -> str:
     scores = _part(model.card, "scores")
     if scores:
         lines.append(f"AP: {MEANING}, measured on {scores.get('split', 'its own test images')}")
+    if model.speed is not None:
+        lines.append("MPix/s: megapixels in a second on one CPU core, with PyTorch")
     return "\n".join(line for line in lines if line)
 
 

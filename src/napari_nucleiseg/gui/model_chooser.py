@@ -50,7 +50,7 @@ class ModelChooser(QObject):
         except NucleisegError as error:
             self._models = []
             self.failed.emit(error)
-        fill(self.model, [wording.model_title(m.card, m.title) for m in self._models], -1)
+        fill(self.model, [wording.model_title(m) for m in self._models], -1)
         for i, model in enumerate(self._models):
             self.model.setItemData(i, tooltip(model), Qt.ItemDataRole.ToolTipRole)
         self._show()
