@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tifffile
+import yaml
 
 from napari_nucleiseg.micrograph import Micrograph
 from napari_nucleiseg.samples import read_sample
+from napari_nucleiseg.study.plan import StudyConfig
 
 Sample = tuple[Micrograph, np.ndarray]
 
@@ -27,6 +33,79 @@ def stained() -> Sample:
 def brightfield() -> Sample:
     """512 x 512, grey, dark nuclei on a bright field, 20 nuclei."""
     return read_sample("brightfield")
+
+
+TINY = {
+    "title": "tiny study",
+    "base": {
+        "architecture_options": {"channels": [4, 8], "residual_units": 0},
+        "epochs": 3,
+        "steps_per_epoch": 3,
+        "batch_size": 2,
+        "patch_px": 64,
+        "held_out": 0.1,
+        "validate_every": 1,
+        "explain": True,
+        "ema_decay": 0,
+        "learning_rate": 0.02,
+        "device": "cpu",
+        "threads": 1,
+    },
+    "networks": {"unet": {"architecture": "unet"}},
+    "optimizers": {"adam": {"optimizer": "adam"}, "sgd": {"optimizer": "sgd"}},
+    "schedules": {"constant": {"schedule": "constant"}},
+    "train_sample": 2,
+    "panels": 2,
+}
+
+
+@pytest.fixture(scope="session")
+def split_data(tmp_path_factory) -> Path:
+    """Twelve crops that train and three that test, of the fluorescence sample."""
+    folder = tmp_path_factory.mktemp("split")
+    micrograph, labels = read_sample("fluorescence")
+    rows = []
+    for number in range(15):
+        y, x = 60 * (number // 5), 60 * (number % 5)
+        place = np.s_[y : y + 96, x : x + 96]
+        name = f"{number:03d}"
+        for kind, array in (("images", micrograph.pixels), ("masks", labels.astype(np.int32))):
+            (folder / kind).mkdir(exist_ok=True)
+            tifffile.imwrite(folder / kind / f"{name}.tif", array[place])
+        rows.append({"image_id": name, "split": "train" if number < 12 else "val"})
+    with (folder / "index.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["image_id", "split"])
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+@pytest.fixture
+def tiny() -> StudyConfig:
+    """Two runs of nine steps."""
+    return StudyConfig(**TINY)
+
+
+@pytest.fixture
+def study_file(tmp_path) -> Path:
+    """The tiny study as a file."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(split_data, tmp_path_factory) -> Path:
+    """The folder of the tiny study, all runs of which are finished."""
+    from napari_nucleiseg.study.conduct import conduct
+    from napari_nucleiseg.study.report import remember
+
+    out = tmp_path_factory.mktemp("study")
+    study = StudyConfig(**TINY)
+    remember(study, split_data, out)
+    for _ in conduct(split_data, study, out):
+        pass
+    return out
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -132,6 +132,9 @@ def _in_words(
         )
     if first["type"] == "missing":
         return SettingError(f"A setting is missing{inside}", name)
+    if first["type"] == "value_error":
+        # of a rule that several settings have to keep together
+        return SettingError(f"Settings do not go together{inside}", str(first["ctx"]["error"]))
     if not name or hasattr(owner, "model_fields"):
         return SettingError(
             f"Settings are written as name and value{inside}",
