@@ -246,7 +246,8 @@ def test_held_out_micrographs_are_scored_and_the_best_is_kept(data, tmp_path):
     events = list(train(data, config, tmp_path / "run"))
     assert any("held out" in e.text for e in events if isinstance(e, Notice))
     scores = [e.scores for e in events if isinstance(e, EpochDone)]
-    assert all({"dice", "ap50", "ap"} == s.keys() for s in scores)
+    assert all({"dice", "iou", "ap50", "ap", "held_out_loss"} == s.keys() for s in scores)
+    assert all(s["iou"] <= s["dice"] for s in scores)
     best = load_checkpoint(tmp_path / "run" / "best.pt")
     assert best.scores["ap"] == max(s["ap"] for s in scores)
 
@@ -465,11 +466,12 @@ UNVARIED = {"scale_low": 1, "scale_high": 1} | dict.fromkeys(
 )
 
 
-@pytest.mark.parametrize("architecture", ["unet", "unetr"])
+@pytest.mark.parametrize("architecture", ["unet", "unetr", "flexible_unet"])
 def test_semantic_networks_train_export_and_segment(architecture, data, tmp_path, fluorescence):
     options = {
         "unet": {"channels": [16, 32, 64]},
         "unetr": {"image_px": 64, "hidden": 48, "mlp": 96, "heads": 4},
+        "flexible_unet": {},
     }
     config = SMALL.model_copy(
         update={
@@ -501,7 +503,7 @@ def test_semantic_networks_train_export_and_segment(architecture, data, tmp_path
 
 
 def test_a_loss_that_does_not_fit_is_refused_with_those_networks_that_take_one(data, tmp_path):
-    with pytest.raises(SettingError, match=r"nuclei_unet.*unet, unetr"):
+    with pytest.raises(SettingError, match=r"nuclei_unet.*flexible_unet, unet, unetr"):
         list(train(data, SMALL.model_copy(update={"loss": "dice_bce"}), tmp_path / "run"))
     other = SMALL.model_copy(update={"architecture": "unet", "architecture_options": {}})
     for wrong, word in (({"loss": "hinge"}, "dice_bce"), ({"loss_options": {"gama": 1}}, "gama")):

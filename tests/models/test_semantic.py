@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from napari_nucleiseg.errors import SettingError
-from napari_nucleiseg.models import unet, unetr
+from napari_nucleiseg.models import flexible_unet, unet, unetr
 from napari_nucleiseg.models._semantic import PartialConv2d, Scaled, use_partial_padding
 
 TINY = {"channels": (16, 32), "residual_units": 2}
@@ -90,6 +90,22 @@ def test_partial_padding_changes_nothing_inside():
 def test_options_that_cannot_be_built_are_named(module, wrong, word):
     with pytest.raises(SettingError, match=word):
         module.Options.parse(wrong)
+
+
+def test_the_reference_of_flexible_unet_is_resnet_18():
+    model = flexible_unet.build(flexible_unet.Options(preset="reference"))
+    encoder = model.network.encoder
+    # two blocks of two convolutions at each of four resolutions, and one before; the 18th layer of
+    # the name is the classifier's
+    assert sum(isinstance(m, nn.Conv2d) for m in encoder.modules()) == 4 * 2 * 2 + 1
+    assert model.logits(torch.rand(1, 3, 64, 64)).shape == (1, 2, 64, 64)
+
+
+def test_flexible_unet_in_instance_norm_trains_on_the_smallest_patch_it_takes():
+    model = flexible_unet.build(flexible_unet.Options(norm="instance")).train()
+    side = model.multiple
+    loss = model.loss(torch.rand(1, 3, side, side), torch.ones(1, side, side, dtype=torch.int32))
+    assert torch.isfinite(loss)
 
 
 def test_unetr_takes_one_size():

@@ -142,6 +142,7 @@ def curves(results: Results) -> Figure | None:
                 axes.set_ylabel(title)
         grid[0][column].set_title(network)
         grid[-1][column].set_xlabel("epoch")
+        grid[-1][column].xaxis.get_major_locator().set_params(integer=True)
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     return figure
