@@ -19,7 +19,7 @@ def test_a_steady_gain_is_found_however_much_images_differ():
     assert found.is_significant
     assert found.low < 0.02 < found.high
     assert found.words("A", "B").startswith("A is better than B (+0.0")
-    assert paired_bootstrap(other, one).words("B", "A").startswith("A is better than B (-0.0")
+    assert paired_bootstrap(other, one).words("B", "A").startswith("A is better than B (+0.0")
 
 
 def test_the_interval_holds_the_true_mean_as_often_as_it_says():

@@ -47,11 +47,15 @@ class Difference:
         one, other : str
             What was compared.
         """
-        span = f"{self.mean:+.3f}, 95 % interval {self.low:+.3f} to {self.high:+.3f}"
         if not self.is_significant:
-            return f"no significant difference between {one} and {other} ({span})"
-        better, worse = (one, other) if self.mean > 0 else (other, one)
-        return f"{better} is better than {worse} ({span})"
+            return f"no significant difference between {one} and {other} ({self._span()})"
+        if self.mean > 0:
+            return f"{one} is better than {other} ({self._span()})"
+        turned = Difference(-self.mean, -self.high, -self.low, self.images)
+        return turned.words(other, one)
+
+    def _span(self) -> str:
+        return f"{self.mean:+.3f}, 95 % interval {self.low:+.3f} to {self.high:+.3f}"
 
 
 def paired_bootstrap(

@@ -202,7 +202,8 @@ def _setting(study: StudyConfig, results: Results, total: int, images: int) -> s
         f"Peak learning rates: {rates}.",
         "Scores are means over the test images; AP is the mean over IoU 0.5 to 0.95, PQ is at 0.5. "
         "Intervals are paired bootstraps over the test images: they tell how sure a difference is "
-        "for other images, not for other seeds.",
+        "for other images, not for other seeds, and they are not corrected for the number of "
+        "comparisons.",
     ]
     lines += [
         "Other settings for "
@@ -221,6 +222,9 @@ def _difference_words(results: Results) -> str:
     for axis in dict.fromkeys(table["compared"]):
         lines.append(f"By {axis}:\n")
         mine = table[table["compared"] == axis]
+        if axis == "variant":
+            lines[-1] = "By variant, AP alone (Dice and IoU are in tables/differences.csv):\n"
+            mine = mine[mine["score"] == "average_precision"]
         lines += [f"- {TITLES[row['score']]}: {row['words']}" for _, row in mine.iterrows()]
         lines.append("")
     return "\n".join(lines)
