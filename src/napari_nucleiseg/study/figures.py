@@ -172,7 +172,8 @@ def _small_multiples(epochs: DataFrame, names: Sequence[str]) -> Figure:
             _frame(axes)
             axes.tick_params(labelsize=7)
             axes.set_title(
-                f"{_short(name)}: {'training loss' if side == 0 else 'held-out Dice'}", fontsize=7
+                f"{_short(name, names)}: {'training loss' if side == 0 else 'held-out Dice'}",
+                fontsize=7,
             )
             if measure == "dice":
                 axes.set_ylim(0, 1)
@@ -184,9 +185,14 @@ def _small_multiples(epochs: DataFrame, names: Sequence[str]) -> Figure:
     return figure
 
 
-def _short(variant: str) -> str:
-    """Name of the optimizer, where it is all that differs."""
-    return variant.split("-")[1] if variant.count("-") == 2 else variant
+def _short(variant: str, among: Sequence[str]) -> str:
+    """What of a variant's name differs among several."""
+    parts = variant.split("-")
+    others = [name.split("-") for name in among]
+    if any(len(other) != len(parts) for other in others):
+        return variant
+    kept = [p for n, p in enumerate(parts) if len({other[n] for other in others}) > 1]
+    return "-".join(kept) or variant
 
 
 def times(results: Results) -> Figure | None:
@@ -324,7 +330,7 @@ def layers(results: Results) -> Figure | None:
         ).loc[order]
     if not tables:
         return None
-    columns = min(len(tables), 6)
+    columns = min(len(tables), 6 if len(tables) > MOST_LINES else 4)
     rows = -(-len(tables) // columns)
     figure = _figure(1.9 * columns + 0.8, 2.3 * rows + 0.5)
     grid = figure.subplots(rows, columns, squeeze=False)
@@ -342,7 +348,7 @@ def layers(results: Results) -> Figure | None:
             interpolation="nearest",
             extent=(0.5, last + 0.5, len(table) + 0.5, 0.5),
         )
-        axes.set_title(_short(name) if columns == 6 else name, fontsize=8)
+        axes.set_title(_short(name, list(tables)), fontsize=8)
         axes.tick_params(labelsize=7)
         if place % columns == 0:
             axes.set_ylabel("layer, from input", fontsize=8)
@@ -371,7 +377,7 @@ def panels(
     for row, image in enumerate(chosen):
         micrograph = choose_pixels(read_micrograph(pairs[image].micrograph))[0]
         truth = read_labels(pairs[image].labels).image
-        crop = tuple(slice(0, min(side, PANEL_PX)) for side in truth.shape)
+        crop = _crop(truth)
         shown = [np.zeros_like(truth), truth]
         scores = []
         for _, run in ranked.iterrows():
@@ -389,8 +395,20 @@ def panels(
                 axes.set_xlabel(f"AP {scores[column - 2]:.2f}", fontsize=7, labelpad=2)
     titles = ["micrograph", "truth", *ranked["variant"]]
     for axes, title in zip(grid[0], titles, strict=True):
-        axes.set_title(title.replace("-", "\n", 1) if len(title) > 14 else title, fontsize=7)
+        axes.set_title(title.replace("-", "\n", 1), fontsize=7)
     return figure
+
+
+def _crop(truth: np.ndarray) -> tuple[slice, ...]:
+    """A window of the panels' size around the middle of the nuclei."""
+    places = np.argwhere(truth > 0)
+    middle = places.mean(0) if len(places) else np.array(truth.shape) / 2
+    window = []
+    for centre, side in zip(middle, truth.shape, strict=True):
+        size = min(side, PANEL_PX)
+        start = int(np.clip(centre - size / 2, 0, side - size))
+        window.append(slice(start, start + size))
+    return tuple(window)
 
 
 def _typical(results: Results, count: int) -> list[str]:
