@@ -10,10 +10,12 @@ from PIL import Image
 
 from napari_nucleiseg.data.pairs import find_pairs, load_pairs
 from napari_nucleiseg.data.patches import TrainingImage
+from napari_nucleiseg.editing import State
 from napari_nucleiseg.errors import TrainingError
 from napari_nucleiseg.events import LeftOut, Notice
 from napari_nucleiseg.intensity import NormaliseConfig, normalise
 from napari_nucleiseg.io import write_labels
+from napari_nucleiseg.project import Project
 
 
 @pytest.fixture
@@ -158,3 +160,49 @@ def test_a_useless_folder_is_named(tmp_path, name):
     (tmp_path / "empty").mkdir()
     with pytest.raises(TrainingError, match=name):
         find_pairs(tmp_path / name)
+
+
+def test_a_mask_of_all_nuclei_does_not_train(folder, fluorescence, tmp_path):
+    _, labels = fluorescence
+    kinds = np.where(labels % 2, 1, 2) * (labels > 0)
+    write_labels(folder / "masks" / "a.png", kinds)
+    events = list(load_pairs(find_pairs(folder)[0], NormaliseConfig()))
+    (left_out,) = [e.text for e in events if isinstance(e, LeftOut)]
+    assert "does not tell nuclei apart" in left_out
+    assert re.search(r"number \d lies in \d+ pieces", left_out)
+    assert "nucleiseg check" in left_out
+    assert [e.name for e in events if isinstance(e, TrainingImage)] == ["b"]
+
+
+@pytest.fixture
+def corrected(folder, fluorescence):
+    """The same folder, its first micrograph corrected in a project beside."""
+    with Project(folder / ".nucleiseg") as project:
+        corrections = project.corrections(project.add(folder / "images" / "a.png"))
+        corrections.save(fluorescence[1], {3: State.CONFIRMED}, [])
+        corrections.record(states={5: State.EDITED})
+    return folder
+
+
+def test_corrections_take_the_place_of_a_label_image(corrected):
+    pairs, notices = find_pairs(corrected)
+    assert [(p.name, p.is_corrected) for p in pairs] == [("b", False), ("images/a", True)]
+    assert notices == ()
+    second, first = images(pairs)
+    assert set(np.unique(first.labels)) == {-1, 0, 3, 5}
+    assert (second.labels >= 0).all()
+
+
+def test_a_project_is_a_training_folder_of_its_own(corrected):
+    (corrected / "masks" / "a.png").unlink()
+    assert find_pairs(corrected)[1] == ()
+    (only,) = find_pairs(corrected / ".nucleiseg")[0]
+    assert only.micrograph == corrected / "images" / "a.png"
+
+
+def test_a_micrograph_that_changed_since_is_left_out_of_the_project(corrected):
+    (corrected / "images" / "b.png").rename(corrected / "images" / "a.png")
+    with pytest.raises(TrainingError, match="No pairs"):
+        find_pairs(corrected / ".nucleiseg")
+    _, notices = find_pairs(corrected)
+    assert "has changed since it was corrected" in notices[0]
