@@ -95,6 +95,22 @@ def test_a_repaired_mask_has_the_nuclei_that_do_not_touch(pair):
     assert "split into" in done[0]
 
 
+def test_a_mask_that_is_one_clump_is_split_by_shape():
+    labels = np.zeros((120, 120), np.int32)
+    for y in range(5):
+        for x in range(5):
+            labels[disk((16 + 22 * y, 16 + 22 * x), 12)] = 1
+    labels[40:60, 50:110] = 0
+    image = (labels > 0).astype(np.float32)[None]
+    found = examine(image, labels)
+    assert kinds(found) == {"mask"}
+    repaired, _ = fix(image, labels, found, ["split"])
+    assert 20 <= repaired.max() <= 25
+    assert f"{repaired.max()} nuclei" in found[0].remedy
+    assert np.array_equal(repaired > 0, labels > 0)
+    assert "mask" not in kinds(examine(image, repaired))
+
+
 def test_a_clump_is_cut_more_than_once():
     labels = np.zeros((60, 120), np.int32)
     for n in range(4):

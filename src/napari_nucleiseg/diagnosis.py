@@ -14,7 +14,7 @@ from .alignment import best_offset, moved
 from .data.masks import why_no_instances
 from .editing import split_at_waist, waist_depth
 from .errors import SettingError
-from .instances import diameters
+from .instances import DecodeConfig, decode, diameters
 from .wording import nuclei, number
 
 LEAST_WAIST = 0.4
@@ -93,8 +93,8 @@ def examine(
         return found
     why = why_no_instances(labels)
     if why:
-        count = int(connected(np.maximum(labels, 0), connectivity=2).max())
-        remedy = f"Split it into its {count} connected pieces: --fix split"
+        count = int(split_mask(labels).max())
+        remedy = f"Split it into {nuclei(count)}: --fix split"
         return [*found, Finding("mask", why[0].upper() + why[1:], remedy, "split")]
     found += _shapes(labels)
     offset = best_offset(grey, labels)
@@ -122,6 +122,27 @@ def examine(
     return found
 
 
+def _connected_pieces(labels: np.ndarray) -> np.ndarray:
+    """Number each connected piece of each number; ignored pixels stay."""
+    pieces = connected(np.maximum(labels, 0), connectivity=2)
+    return np.asarray(np.where(labels < 0, -1, pieces), np.int32)
+
+
+def split_mask(labels: np.ndarray) -> np.ndarray:
+    """Number the nuclei of a mask: its connected pieces, or by their shape if those are clumps.
+
+    Returns
+    -------
+    (H, W) int32 ndarray
+    """
+    pieces = _connected_pieces(labels)
+    if not why_no_instances(pieces):
+        return pieces
+    config = DecodeConfig(least_depth=0, certainty=0, min_area_px=0)
+    found = decode(("probability",), (labels > 0).astype(np.float32)[None], config)
+    return np.where(labels < 0, -1, found).astype(np.int32)
+
+
 def _contrast(grey: np.ndarray, labels: np.ndarray) -> Iterator[Finding]:
     if np.ptp(grey) == 0:
         yield Finding("contrast", "All pixels of the micrograph are equal", "Leave it out")
@@ -145,7 +166,7 @@ def _several(count: int, what: str) -> str:
 
 
 def tiny(labels: np.ndarray) -> np.ndarray:
-    """Numbers of fragments far smaller than the other nuclei; the border of the image makes none."""
+    """Numbers of fragments far smaller than other nuclei, but for those at the image's border."""
     sizes = np.bincount(np.maximum(labels, 0).ravel())
     sizes[0] = 0
     present = sizes[sizes > 0]
@@ -253,15 +274,13 @@ def fix(
     result, done = labels.copy(), []
     wanted = {f.fix for f in findings} & set(names)
     if "split" in wanted:
-        pieces = connected(np.maximum(result, 0), connectivity=2).astype(np.int32)
-        done.append(f"split into {nuclei(int(pieces.max()))}")
-        result = np.where(result < 0, -1, pieces).astype(np.int32)
+        result = split_mask(result)
+        done.append(f"split into {nuclei(int(result.max()))}")
         # pieces of a mask may be fragments or clumps of nuclei, which was not to be told before
         wanted |= {"tiny", "waist"} & set(names)
     if "pieces" in wanted:
         before = len(np.unique(result))
-        apart = connected(np.maximum(result, 0), connectivity=2).astype(np.int32)
-        result = np.where(result < 0, -1, apart).astype(np.int32)
+        result = _connected_pieces(result)
         done.append(f"{len(np.unique(result)) - before} more nuclei from pieces")
     if "tiny" in wanted:
         small = tiny(result)

@@ -31,7 +31,9 @@ def test_a_clump_as_one_nucleus_is_a_mask_and_a_large_nucleus_is_not():
     clump[15:170, 14:16] = 1  # holds the rows together
     for row in range(9):
         clump[14 + 20 * row : 16 + 20 * row, 15:175] = 1
-    assert "one nucleus of no compact shape" in why_no_instances(clump)
+    assert "number 1 covers" in why_no_instances(clump)
+    clump[190:195, 100:190:30] = 2
+    assert "has no compact shape" in why_no_instances(clump)
     close_up = np.zeros((200, 200), np.int32)
     close_up[disk((100, 100), 90)] = 1
     assert why_no_instances(close_up) == ""

@@ -12,6 +12,7 @@ from skimage.morphology import disk, local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 from ..errors import SettingError
+from ..instances import label_sizes
 from .change import Change
 
 TOUCHING = np.ones((3, 3), bool)
@@ -38,6 +39,12 @@ def _mask(labels: np.ndarray, number: int, margin: int = 1) -> tuple[Box, np.nda
     return box, labels[box] == number
 
 
+def _around(boxes: Sequence[Box]) -> Box:
+    """The box around boxes."""
+    axes = zip(*boxes, strict=True)
+    return tuple(slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in axes)
+
+
 def next_number(labels: np.ndarray, taken: Collection[int] = ()) -> int:
     """Number for a new nucleus: above all that are there or ``taken``, so never one used before."""
     return max(0, int(labels.max(initial=0)), *taken) + 1
@@ -51,10 +58,13 @@ def delete(labels: np.ndarray, numbers: int | Collection[int]) -> Change:
     labels : (H, W) integer ndarray
     numbers : int or collection of int
     """
-    wanted = [numbers] if isinstance(numbers, int) else list(numbers)
-    for number in wanted:
-        _mask(labels, number)
-    return Change.between(labels, np.where(np.isin(labels, wanted), 0, labels))
+    wanted = [int(n) for n in (numbers if isinstance(numbers, Collection) else [numbers])]
+    boxes = [_mask(labels, number, margin=0)[0] for number in wanted]
+    if not boxes:
+        raise SettingError("No nucleus is chosen", "", "Choose one or more")
+    box = _around(boxes)
+    part = labels[box]
+    return Change.in_box(labels, box, np.where(np.isin(part, wanted), 0, part))
 
 
 def merge(
@@ -81,11 +91,7 @@ def merge(
     """
     if first == second:
         raise SettingError("Two different nuclei can be merged", f"{first} was chosen twice")
-    mine, other = (_mask(labels, number)[0] for number in (first, second))
-    box = tuple(
-        slice(max(0, min(a.start, b.start) - gap_px), min(size, max(a.stop, b.stop) + gap_px))
-        for a, b, size in zip(mine, other, labels.shape, strict=True)
-    )
+    box = _around([_mask(labels, number, gap_px)[0] for number in (first, second)])
     part = labels[box]
     one, two = part == first, part == second
     both, free = one | two, part == 0
@@ -296,10 +302,10 @@ def smooth(labels: np.ndarray, number: int, *, radius_px: float = 2.0) -> Change
     blurred = ndimage.gaussian_filter(mask.astype(np.float32), radius_px, mode="nearest")
     pieces, count = ndimage.label((blurred > 0.5) & (mask | (part == 0)), TOUCHING)
     if not count:
-        return Change.between(labels, labels)
+        return Change.in_box(labels, box, part)
     kept = pieces == 1 + int(np.argmax(np.bincount(pieces[pieces > 0])[1:]))
     if not (kept & mask).any():
-        return Change.between(labels, labels)
+        return Change.in_box(labels, box, part)
     return Change.in_box(labels, box, np.where(kept, number, np.where(mask, 0, part)))
 
 
@@ -338,7 +344,9 @@ def renumber(labels: np.ndarray) -> tuple[Change, dict[int, int]]:
     dict of int to int
         New number of each old one, for what is kept by number.
     """
-    present, inverse = np.unique(labels, return_inverse=True)
-    new = np.where(present > 0, np.cumsum(present > 0), present)
-    table = {int(old): int(n) for old, n in zip(present, new, strict=True) if old > 0}
-    return Change.between(labels, new[inverse].reshape(labels.shape)), table
+    nuclei = np.maximum(labels, 0)
+    present = label_sizes(nuclei) > 0
+    present[0] = False
+    table = np.where(present, np.cumsum(present), 0)
+    change = Change.between(labels, np.where(labels < 0, labels, table[nuclei]))
+    return change, {int(old): int(table[old]) for old in np.flatnonzero(present)}

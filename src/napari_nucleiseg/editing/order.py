@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
-from skimage.segmentation import expand_labels
 
 from ..errors import SettingError, ShapeError
 
@@ -66,7 +65,8 @@ def _certainty(labels: np.ndarray, probability: np.ndarray) -> np.ndarray:
         raise ShapeError(
             "Labels and probability differ in size", f"{labels.shape} and {probability.shape}"
         )
-    wide = expand_labels(labels, BORDER_PX)
+    around = ndimage.maximum_filter(labels, 2 * BORDER_PX + 1)
+    wide = np.where(labels > 0, labels, around)
     agreement = np.where(labels > 0, probability, 1 - probability)
     size = int(labels.max()) + 1
     total = np.bincount(wide.ravel(), agreement.ravel(), minlength=size)
