@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +62,40 @@ class Change:
         places = tuple(p + s.start for p, s in zip(within, box, strict=True))
         indices = np.ravel_multi_index(places, labels.shape).astype(np.int64)
         return cls(indices, part.before, part.after, labels.shape)
+
+    @classmethod
+    def from_painting(
+        cls,
+        atoms: Iterable[tuple[tuple[np.ndarray, ...], np.ndarray, Any]],
+        shape: tuple[int, ...],
+    ) -> Change:
+        """Give the change of a brush stroke.
+
+        Parameters
+        ----------
+        atoms : iterable of (places, before, after)
+            In the order of painting, as napari's event ``paint`` carries them: an index, the old
+            numbers and the new ones or one for all. A pixel can be painted several times.
+        shape : tuple of int
+            Of the label image.
+        """
+        parts = [
+            (np.ravel_multi_index(places, shape), before, np.broadcast_to(after, np.shape(before)))
+            for places, before, after in atoms
+        ]
+        if not parts:
+            none = np.zeros(0, np.int32)
+            return cls(np.zeros(0, np.int64), none, none, shape)
+        flat, old, new = (np.concatenate([np.ravel(part[n]) for part in parts]) for n in range(3))
+        indices, first = np.unique(flat, return_index=True)
+        last = len(flat) - 1 - np.unique(flat[::-1], return_index=True)[1]
+        before, after = old[first].astype(np.int32), new[last].astype(np.int32)
+        differ = before != after
+        return cls(indices[differ].astype(np.int64), before[differ], after[differ], shape)
+
+    def reverse(self) -> Change:
+        """Give the way back, as an undo takes it."""
+        return Change(self.indices, self.after, self.before, self.shape)
 
     def __len__(self) -> int:
         """Count the changed pixels."""
