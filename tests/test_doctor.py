@@ -134,6 +134,23 @@ def test_a_project_tells_what_was_not_reviewed(data):
     assert found.problems == 1
 
 
+def test_damaged_corrections_and_stacks_are_named_and_the_rest_is_looked_at(data):
+    labels = {n: read_labels(data / "masks" / f"{n}.png").image for n in SAMPLES}
+    with Project(data / NAME) as project:
+        for name, image in labels.items():
+            corrections = project.corrections(project.add(data / "images" / f"{name}.png"))
+            stack = np.stack([image, image]) if name == "stained" else image
+            plane = (0,) if name == "stained" else ()
+            corrections.save(stack, {}, [whole_image(image.shape, plane)])
+            if name == "fluorescence":
+                (file,) = corrections.folder.glob("*.tif")
+                file.write_bytes(file.read_bytes()[:100])
+    found = result(data / NAME)
+    assert kinds(found, "images/fluorescence") == ["unreadable"]
+    assert kinds(found, "images/stained") == ["unreadable"]
+    assert kinds(found, "images/brightfield") == []
+
+
 def test_originals_are_safe(data, tmp_path):
     with pytest.raises(FileError, match="Add --out"):
         list(check(data, fixes=["all"]))

@@ -15,7 +15,7 @@ import numpy as np
 from .channels import choose_pixels
 from .data.pairs import Pair, find_pairs, read_truth
 from .diagnosis import Finding, check_fixes, examine, fix
-from .errors import FileError, NucleisegError, TrainingError
+from .errors import FileError, NucleisegError
 from .events import Event, Saved
 from .files import write_text
 from .instances import diameters
@@ -213,14 +213,12 @@ def _look_at(
         across = f", which is in the split {first.split!r}" if first.split != pair.split else ""
         text = f"It has the same pixels as {first.name}{across}"
         found.append(Finding("duplicate", text, "Keep one: --fix duplicates", "duplicates"))
-    if pair.is_corrected:
-        found += _reviewed(pair)
     try:
+        unreviewed = _reviewed(pair) if pair.is_corrected else []
+        found += unreviewed
+        if any(f.is_problem for f in unreviewed):
+            return found, None, None
         labels, notices = read_truth(pair, 1)
-    except TrainingError as error:
-        if not pair.is_corrected:
-            return [*found, _unreadable(error)], None, None
-        return found, None, None
     except NucleisegError as error:
         return [*found, _unreadable(error)], None, None
     found += _conversions(notices)

@@ -202,7 +202,12 @@ def test_without_the_right_to_write_nothing_is_written(begun, labels):
 
 def test_damage_is_named(begun):
     (image,) = begun.folder.glob("*.tif")
-    image.write_bytes(image.read_bytes()[:50])
+    whole = image.read_bytes()
+    for damage in (b"", whole[:50], whole[:-40], whole[:-60] + bytes(40) + whole[-20:]):
+        image.write_bytes(damage)
+        with pytest.raises(FileError, match=image.name):
+            begun.load()
+    image.unlink()
     with pytest.raises(FileError, match=image.name):
         begun.load()
     state = begun.folder / module.STATE

@@ -81,8 +81,7 @@ def check(
         raise TypeError("check ended without a result")
     show_or_write(result.record(), json_file, partial(_print_findings, result))
     if result.problems:
-        count = f"{result.problems} problem{'s' if result.problems > 1 else ''}"
-        say(f"{count} found; exit code {SOME_FAILED}")
+        say(f"{result.problems} problem{'s' if result.problems > 1 else ''} found")
         raise typer.Exit(SOME_FAILED)
 
 

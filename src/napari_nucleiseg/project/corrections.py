@@ -24,6 +24,7 @@ import numpy as np
 from ..editing import Change, State
 from ..errors import FileError, TrainingError, reason
 from ..files import write_text, write_whole
+from ..io._decoding import damaged, decoding, listening
 from ..reviewed import Area, apply_reviewed, around_nuclei, as_records, from_records
 from .journal import Journal, Stroke, read_journal
 
@@ -282,13 +283,19 @@ def _read_array(path: Path) -> np.ndarray:
     import tifffile
 
     try:
-        labels = tifffile.imread(path)
-    except (OSError, ValueError, tifffile.TiffFileError) as error:
+        with (
+            decoding(path, "label image", tifffile.TiffFileError),
+            listening("tifffile") as heard,
+        ):
+            labels = tifffile.imread(path)
+    except OSError as error:
         raise FileError(
             "The corrected label image cannot be read",
             f"{path} ({reason(error)})",
             "Restore a copy of the project",
         ) from error
+    if heard:  # it goes on with zeros where data are missing
+        raise damaged(path, "label image")
     return np.array(labels, np.int32)
 
 
