@@ -74,8 +74,8 @@ class Change:
         Parameters
         ----------
         atoms : iterable of (places, before, after)
-            In the order of painting, as napari's event ``paint`` carries them: an index, the old
-            numbers and the new ones or one for all. A pixel can be painted several times.
+            In the order of painting: an index, the old numbers, and the new ones or one for all. A
+            pixel can be painted several times.
         shape : tuple of int
             Of the label image.
         """
