@@ -246,7 +246,7 @@ def _reviewed(pair: Pair) -> list[Finding]:
     corrected = Corrections(pair.labels, writable=False).load()
     if corrected.reviewed:
         return []
-    if any(corrected.states.values()):
+    if corrected.is_reviewed:
         text = "No area is marked as reviewed; only the surroundings of confirmed and edited " + (
             "nuclei will be learned from"
         )

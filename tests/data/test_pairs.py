@@ -186,11 +186,44 @@ def corrected(folder, fluorescence):
 
 def test_corrections_take_the_place_of_a_label_image(corrected):
     pairs, notices = find_pairs(corrected)
-    assert [(p.name, p.is_corrected) for p in pairs] == [("b", False), ("images/a", True)]
+    assert [(p.name, p.is_corrected) for p in pairs] == [("a", True), ("b", False)]
     assert notices == ()
-    second, first = images(pairs)
+    first, second = images(pairs)
     assert set(np.unique(first.labels)) == {-1, 0, 3, 5}
     assert (second.labels >= 0).all()
+
+
+def test_equal_names_in_a_project_are_two_pairs(corrected, fluorescence):
+    picture = corrected / "images" / "a.tif"
+    tifffile.imwrite(picture, fluorescence[0].pixels)
+    with Project(corrected / ".nucleiseg") as project:
+        corrections = project.corrections(project.add(picture))
+        corrections.save(fluorescence[1], {3: State.CONFIRMED}, [])
+    pairs, _ = find_pairs(corrected / ".nucleiseg")
+    assert sorted(p.micrograph.name for p in pairs) == ["a.png", "a.tif"]
+    assert len({p.name for p in pairs}) == 2
+
+
+def test_a_micrograph_kept_for_tests_stays_so_when_it_is_corrected(corrected):
+    text = "image_id,split\na,val\nb,train\n"
+    (corrected / "index.csv").write_text(text, encoding="utf-8")
+    pairs, notices = find_pairs(corrected)
+    assert {p.name: (p.split, p.is_corrected) for p in pairs} == {
+        "a": ("val", True),
+        "b": ("train", False),
+    }
+    assert notices == ()
+
+
+def test_a_label_image_counts_until_something_was_reviewed(folder, stained):
+    with Project(folder / ".nucleiseg") as project:
+        corrections = project.corrections(project.add(folder / "images" / "b.png"))
+        corrections.save(stained[1] * 0, {}, [])
+    pairs, _ = find_pairs(folder)
+    assert [(p.name, p.is_corrected) for p in pairs] == [("a", False), ("b", False)]
+    (only,) = find_pairs(folder / ".nucleiseg")[0]
+    (left_out,) = load_pairs([only], NormaliseConfig())
+    assert "Nothing in this micrograph was reviewed" in left_out.text
 
 
 def test_a_project_is_a_training_folder_of_its_own(corrected):

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from ..channels import choose_pixels
-from ..errors import NucleisegError, TrainingError, reason
+from ..errors import FileError, NucleisegError, TrainingError, reason
 from ..events import Event, LeftOut, Notice
 from ..intensity import NormaliseConfig, normalise
 from ..io import SUFFIXES, read_labels, read_micrograph
-from ..project import Project, find_project, training_labels
+from ..project import Corrections, Project, find_project, training_labels
 from .classes import with_class
 from .masks import why_no_instances
 from .patches import TrainingImage
@@ -119,7 +119,7 @@ def _read_splits(index: Path) -> dict[str, str]:
 
 
 def _find_in_folder(folder: Path, corrected: set[Path], notices: list[str]) -> dict[str, Pair]:
-    """Pairs of files, by name; corrected micrographs need no label image and are left out."""
+    """Pairs of files, by name; corrected micrographs need no label image."""
 
     def is_free(path: Path) -> bool:
         return Path(os.path.abspath(path)) not in corrected
@@ -154,8 +154,15 @@ def _find_in_folder(folder: Path, corrected: set[Path], notices: list[str]) -> d
                     # many such sets call every micrograph the same
                     title = inner.name if len(images) == 1 else f"{inner.name}/{name}"
                     found[title] = (path, inner / "masks")
-    pairs = {**{n: Pair(n, *f) for n, f in found.items()}, **by_class}
-    return {name: pair for name, pair in pairs.items() if is_free(pair.micrograph)}
+    return {**{n: Pair(n, *f) for n, f in found.items()}, **by_class}
+
+
+def _is_reviewed(pair: Pair) -> bool:
+    """Whether a person has decided on anything in a corrected micrograph."""
+    try:
+        return Corrections(pair.labels, writable=False).load().is_reviewed
+    except FileError:
+        return True  # whoever reads it will name what is damaged
 
 
 def find_pairs(folder: Path) -> tuple[list[Pair], tuple[str, ...]]:
@@ -165,7 +172,8 @@ def find_pairs(folder: Path) -> tuple[list[Pair], tuple[str, ...]]:
     (columns ``image_id`` and ``split``); ``x.tif`` beside ``x_labels.tif``; ``ID/images`` with
     ``ID/masks`` holding one file per nucleus, as in the Data Science Bowl 2018; and folders at any
     depth that hold ``image.tif`` and a label image for each class, ``class1.tif``, ... Corrections
-    in a project (the folder itself, or ``.nucleiseg`` in it) take the place of the label images.
+    in a project (the folder itself, or ``.nucleiseg`` in it) take the place of the label images
+    once something in them was reviewed.
 
     Parameters
     ----------
@@ -194,7 +202,17 @@ def find_pairs(folder: Path) -> tuple[list[Pair], tuple[str, ...]]:
         unlisted = sorted(set(pairs) - set(splits))
         notices += [f"{pairs[n].micrograph} is not in index.csv and is left out" for n in unlisted]
         pairs = {n: replace(p, split=splits[n]) for n, p in pairs.items() if n in splits}
-    pairs = {**pairs, **{pair.name: pair for pair in corrected.values()}}
+    names = {Path(os.path.abspath(pair.micrograph)): name for name, pair in pairs.items()}
+    for path, pair in corrected.items():
+        name = names.get(path)
+        if name is None:
+            # x.png and x.tif, or one of that name elsewhere
+            unique = pair.name if pair.name not in pairs else path.as_posix()
+            pairs[unique] = replace(pair, name=unique)
+        elif _is_reviewed(pair):
+            # a micrograph that is kept for tests stays so
+            split = pairs[name].split if splits else pair.split
+            pairs[name] = replace(pair, name=name, split=split)
     if not pairs:
         raise TrainingError(
             "No pairs of micrograph and label image found",

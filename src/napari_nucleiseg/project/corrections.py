@@ -55,6 +55,11 @@ class Corrected:
     strokes: int = 0
     notices: tuple[str, ...] = ()
 
+    @property
+    def is_reviewed(self) -> bool:
+        """Whether a person has confirmed, edited or marked anything."""
+        return bool(self.reviewed) or any(s != State.PREDICTED for s in self.states.values())
+
 
 def check_format(record: Any, path: Path, name: str, version: int) -> None:
     """Refuse what is not of a format, or of a newer version of it."""
