@@ -16,8 +16,8 @@ from accuracy_and_speed import accuracy, print_accuracy, read_index, whole_speed
 
 from napari_nucleiseg import SegmentConfig, read_labels
 from napari_nucleiseg.checkpoint import load_checkpoint
+from napari_nucleiseg.instances import diameters
 from napari_nucleiseg.publishing import export_model
-from napari_nucleiseg.segmentation import diameters
 from napari_nucleiseg.store import BUNDLED
 
 ABOUT = {

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from scipy import ndimage
 from typer.testing import CliRunner
 
 from napari_nucleiseg import cli
@@ -278,3 +279,27 @@ def test_case_5_a_mixed_folder_trains_and_names_what_is_left_out(tmp_path):
     for name in ("alone", "broken.png"):
         assert sum(name in line for line in lines) == 1, lines
     assert not any(name in result.stderr for name in ("notes.txt", "Thumbs.db", ".DS_Store"))
+
+
+@pytest.mark.slow
+def test_case_17_masks_are_told_of_and_no_giant_nucleus_trains(tmp_path):
+    for sample in SAMPLES.values():
+        for kind, source in (("images", sample.micrograph), ("masks", sample.labels)):
+            path = tmp_path / "data" / kind / sample.micrograph.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(source.read_bytes())
+    masks = tmp_path / "data" / "masks"
+    black_and_white = (read_labels(masks / "fluorescence.png").image > 0) * np.uint8(255)
+    Image.fromarray(black_and_white).save(masks / "fluorescence.png")
+    # a number for each kind of pixel: nucleus or outline
+    nuclei = read_labels(masks / "stained.png").image > 0
+    kinds = nuclei * np.uint8(1) + ndimage.binary_erosion(nuclei, iterations=2)
+    Image.fromarray(kinds.astype(np.uint8)).save(masks / "stained.png")
+    small = ["--patch-px", "64", "--batch-size", "2", "--steps-per-epoch", "2", "--held-out", "0"]
+    words = ["train", "--data", tmp_path / "data", "--out", tmp_path / "run", "--epochs", "1"]
+    result = CliRunner().invoke(cli.app, [*map(str, words), *small], env={"COLUMNS": "200"})
+    assert result.exit_code == 1, (result.output, result.exception)
+    pieces = ndimage.label(black_and_white, np.ones((3, 3)))[1]
+    assert f"black-and-white mask: its {pieces} connected pieces" in result.stderr
+    assert "stained is left out. The label image does not tell nuclei apart" in result.stderr
+    assert "Micrographs that train: 2" in result.stderr

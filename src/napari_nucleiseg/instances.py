@@ -52,6 +52,12 @@ def label_sizes(labels: np.ndarray) -> np.ndarray:
     return sizes
 
 
+def diameters(labels: np.ndarray) -> np.ndarray:
+    """Equivalent-circle diameter of each nucleus of a label image, in pixels."""
+    area = np.bincount(np.maximum(labels, 0).ravel())[1:]
+    return np.asarray(np.sqrt(4 * area[area > 0] / np.pi))
+
+
 def _is_certain(
     labels: np.ndarray, probability: np.ndarray, distance: np.ndarray, config: DecodeConfig
 ) -> np.ndarray:

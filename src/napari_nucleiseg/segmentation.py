@@ -19,7 +19,7 @@ from .engine import Engine, build_engine
 from .errors import NucleisegError
 from .events import Decoding, DeviceChosen, Event, Notice, Segmented, TileDone
 from .gathering import Gathering, gathering
-from .instances import DecodeConfig
+from .instances import DecodeConfig, diameters
 from .intensity import intensity_range, rescale
 from .micrograph import Micrograph
 from .store import ModelCard, find_model
@@ -36,12 +36,6 @@ def decode_config(config: SegmentConfig) -> DecodeConfig:
         sensitivity=config.seed_sensitivity,
         min_area_px=config.min_area_px,
     )
-
-
-def diameters(labels: np.ndarray) -> np.ndarray:
-    """Equivalent-circle diameter of each nucleus of a label image, in pixels."""
-    area = np.bincount(labels.ravel())[1:]
-    return np.asarray(np.sqrt(4 * area[area > 0] / np.pi))
 
 
 def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:

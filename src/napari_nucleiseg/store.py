@@ -21,6 +21,7 @@ from pydantic import ConfigDict, Field
 from .config import Config
 from .detections import INSTANCES
 from .errors import ModelError, SettingError, reason
+from .files import file_hash as file_hash
 from .intensity import NormaliseConfig
 
 if TYPE_CHECKING:
@@ -245,15 +246,6 @@ def find_model(name: str | Path) -> ModelCard:
         repr(text),
         f"Known: {known}. To add one, put {text}.safetensors and {text}.yaml into {user_folder()}",
     )
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def check_hash(model: ModelCard) -> None:

@@ -10,10 +10,12 @@ from PIL import Image
 
 from napari_nucleiseg.data.pairs import find_pairs, load_pairs
 from napari_nucleiseg.data.patches import TrainingImage
+from napari_nucleiseg.editing import State
 from napari_nucleiseg.errors import TrainingError
 from napari_nucleiseg.events import LeftOut, Notice
 from napari_nucleiseg.intensity import NormaliseConfig, normalise
 from napari_nucleiseg.io import write_labels
+from napari_nucleiseg.project import Project
 
 
 @pytest.fixture
@@ -158,3 +160,82 @@ def test_a_useless_folder_is_named(tmp_path, name):
     (tmp_path / "empty").mkdir()
     with pytest.raises(TrainingError, match=name):
         find_pairs(tmp_path / name)
+
+
+def test_a_mask_of_all_nuclei_does_not_train(folder, fluorescence, tmp_path):
+    _, labels = fluorescence
+    kinds = np.where(labels % 2, 1, 2) * (labels > 0)
+    write_labels(folder / "masks" / "a.png", kinds)
+    events = list(load_pairs(find_pairs(folder)[0], NormaliseConfig()))
+    (left_out,) = [e.text for e in events if isinstance(e, LeftOut)]
+    assert "does not tell nuclei apart" in left_out
+    assert re.search(r"number \d lies in \d+ pieces", left_out)
+    assert "nucleiseg check" in left_out
+    assert [e.name for e in events if isinstance(e, TrainingImage)] == ["b"]
+
+
+@pytest.fixture
+def corrected(folder, fluorescence):
+    """The same folder, its first micrograph corrected in a project beside."""
+    with Project(folder / ".nucleiseg") as project:
+        corrections = project.corrections(project.add(folder / "images" / "a.png"))
+        corrections.save(fluorescence[1], {3: State.CONFIRMED}, [])
+        corrections.record(states={5: State.EDITED})
+    return folder
+
+
+def test_corrections_take_the_place_of_a_label_image(corrected):
+    pairs, notices = find_pairs(corrected)
+    assert [(p.name, p.is_corrected) for p in pairs] == [("a", True), ("b", False)]
+    assert notices == ()
+    first, second = images(pairs)
+    assert set(np.unique(first.labels)) == {-1, 0, 3, 5}
+    assert (second.labels >= 0).all()
+
+
+def test_equal_names_in_a_project_are_two_pairs(corrected, fluorescence):
+    picture = corrected / "images" / "a.tif"
+    tifffile.imwrite(picture, fluorescence[0].pixels)
+    with Project(corrected / ".nucleiseg") as project:
+        corrections = project.corrections(project.add(picture))
+        corrections.save(fluorescence[1], {3: State.CONFIRMED}, [])
+    pairs, _ = find_pairs(corrected / ".nucleiseg")
+    assert sorted(p.micrograph.name for p in pairs) == ["a.png", "a.tif"]
+    assert len({p.name for p in pairs}) == 2
+
+
+def test_a_micrograph_kept_for_tests_stays_so_when_it_is_corrected(corrected):
+    text = "image_id,split\na,val\nb,train\n"
+    (corrected / "index.csv").write_text(text, encoding="utf-8")
+    pairs, notices = find_pairs(corrected)
+    assert {p.name: (p.split, p.is_corrected) for p in pairs} == {
+        "a": ("val", True),
+        "b": ("train", False),
+    }
+    assert notices == ()
+
+
+def test_a_label_image_counts_until_something_was_reviewed(folder, stained):
+    with Project(folder / ".nucleiseg") as project:
+        corrections = project.corrections(project.add(folder / "images" / "b.png"))
+        corrections.save(stained[1] * 0, {}, [])
+    pairs, _ = find_pairs(folder)
+    assert [(p.name, p.is_corrected) for p in pairs] == [("a", False), ("b", False)]
+    (only,) = find_pairs(folder / ".nucleiseg")[0]
+    (left_out,) = load_pairs([only], NormaliseConfig())
+    assert "Nothing in this micrograph was reviewed" in left_out.text
+
+
+def test_a_project_is_a_training_folder_of_its_own(corrected):
+    (corrected / "masks" / "a.png").unlink()
+    assert find_pairs(corrected)[1] == ()
+    (only,) = find_pairs(corrected / ".nucleiseg")[0]
+    assert only.micrograph == corrected / "images" / "a.png"
+
+
+def test_a_micrograph_that_changed_since_is_left_out_of_the_project(corrected):
+    (corrected / "images" / "b.png").rename(corrected / "images" / "a.png")
+    with pytest.raises(TrainingError, match="No pairs"):
+        find_pairs(corrected / ".nucleiseg")
+    _, notices = find_pairs(corrected)
+    assert "has changed since it was corrected" in notices[0]

@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import demo, evaluate, lr_find, models, probe, segment, study, train
+from . import (
+    check,
+    demo,
+    evaluate,
+    lr_find,
+    models,
+    probe,
+    segment,
+    study,
+    train,
+)
 from .console import interrupt, manual, say
 
 app = typer.Typer(
@@ -31,6 +41,7 @@ app = typer.Typer(
       nucleiseg segment cells.tif --out results    one micrograph
       nucleiseg segment scans/ --out results       all micrographs of a folder
       nucleiseg evaluate results/ truth/           how good is it?
+      nucleiseg check mine/                        is my training data sound?
       nucleiseg train --data mine/ --out run       a model of your own
 
     Results go to files, the summary to standard output, all else (progress, notices, errors) to
@@ -39,6 +50,7 @@ app = typer.Typer(
 )
 app.command("segment")(segment.segment)
 app.command("evaluate")(evaluate.evaluate)
+app.command("check")(check.check)
 app.command("train")(train.train)
 app.command("lr-find")(lr_find.lr_find)
 app.command("probe")(probe.probe)

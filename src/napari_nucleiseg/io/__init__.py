@@ -25,12 +25,14 @@ import numpy as np
 from ..errors import FileError, ShapeError
 from ..micrograph import Micrograph
 from ..registry import Registry
-from ._label_numbers import LooksLikeMicrograph, to_labels, whole_numbers
+from ._label_numbers import BinaryMask, ColourMask, LooksLikeMicrograph, to_labels, whole_numbers
 from ._planes import TakenAsChannels
 
 __all__ = [
     "FORMATS",
     "SUFFIXES",
+    "BinaryMask",
+    "ColourMask",
     "Labels",
     "LooksLikeMicrograph",
     "is_zarr",

@@ -49,6 +49,18 @@ def _first_broken(pixels: np.ndarray) -> float:
     return float(broken.flat[0])
 
 
+class BinaryMask(str):
+    """A notice that a black-and-white mask was split into its pieces."""
+
+    __slots__ = ()
+
+
+class ColourMask(str):
+    """A notice that a picture was split into the pieces of its colours."""
+
+    __slots__ = ()
+
+
 def _split_binary(image: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Number the pieces of a black-and-white mask; anything else is returned as it is."""
     inside = image > 0
@@ -62,9 +74,10 @@ def _split_binary(image: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
         return image, ()
     pieces = pieces.astype(np.int32)
     pieces[image < 0] = -1
-    return pieces, (
-        f"The file is a black-and-white mask: its {count} connected pieces became {count} nuclei.",
+    said = (
+        f"The file is a black-and-white mask: its {count} connected pieces became {count} nuclei."
     )
+    return pieces, (BinaryMask(said),)
 
 
 def _split_colours(pixels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -82,9 +95,10 @@ def _split_colours(pixels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
         view[pieces > 0] = pieces[pieces > 0] + total
         total += count
     shown = len(colours) - int(colours[0] == 0)
-    return labels, (
-        f"The file is coloured: the connected pieces of its {shown} colours became {total} nuclei.",
+    said = (
+        f"The file is coloured: the connected pieces of its {shown} colours became {total} nuclei."
     )
+    return labels, (ColourMask(said),)
 
 
 class LooksLikeMicrograph(str):

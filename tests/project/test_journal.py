@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_nucleiseg.editing import Change, State
+from napari_nucleiseg.errors import FileError
+from napari_nucleiseg.project import Journal, Stroke, read_journal
+from napari_nucleiseg.project.journal import MAGIC, encode
+from napari_nucleiseg.reviewed import whole_image
+
+SHAPE = (6, 9)
+
+
+@st.composite
+def strokes(draw):
+    change = None
+    if draw(st.booleans()):
+        indices = np.array(sorted(draw(st.sets(st.integers(0, 53), max_size=54))), np.int64)
+        after = draw(st.lists(st.integers(-1, 2**31 - 1), min_size=len(indices), max_size=54))
+        after = np.array(after[: len(indices)], np.int32)
+        change = Change(indices, np.zeros_like(after), after, SHAPE)
+    states = draw(
+        st.none()
+        | st.dictionaries(st.integers(1, 2**31), st.none() | st.sampled_from(State), max_size=4)
+    )
+    reviewed = draw(st.sampled_from([None, (), (whole_image(SHAPE),)]))
+    return Stroke(change, states, reviewed)
+
+
+def same(a: Stroke, b: Stroke) -> bool:
+    if (a.change is None) != (b.change is None):
+        return False
+    if a.change is not None:
+        for name in ("indices", "after", "shape"):
+            if not np.array_equal(getattr(a.change, name), getattr(b.change, name)):
+                return False
+    return a.states == b.states and a.reviewed == b.reviewed
+
+
+@pytest.mark.slow
+@settings(max_examples=10, deadline=None)
+@given(wanted=st.lists(strokes(), max_size=3))
+def test_cut_at_any_byte_the_journal_gives_every_stroke_before_it(tmp_path_factory, wanted):
+    records = [encode(s) for s in wanted]
+    data = MAGIC + b"".join(records)
+    ends = np.cumsum([len(MAGIC), *map(len, records)])
+    path = tmp_path_factory.mktemp("journal") / "journal.bin"
+    for size in range(len(data) + 1):
+        path.write_bytes(data[:size])
+        read, torn = read_journal(path)
+        complete = int((ends[1:] <= size).sum())
+        assert len(read) == complete
+        assert all(same(a, b) for a, b in zip(read, wanted, strict=False))
+        assert torn == (size - ends[complete] if size >= ends[0] else size)
+
+
+@settings(max_examples=60, deadline=None)
+@given(wanted=st.lists(strokes(), min_size=1, max_size=4), data=st.data())
+def test_a_changed_byte_is_never_taken_for_a_stroke(tmp_path_factory, wanted, data):
+    content = bytearray(MAGIC + b"".join(encode(s) for s in wanted))
+    at = data.draw(st.integers(len(MAGIC), len(content) - 1))
+    content[at] ^= data.draw(st.integers(1, 255))
+    path = tmp_path_factory.mktemp("journal") / "journal.bin"
+    path.write_bytes(bytes(content))
+    read, torn = read_journal(path)
+    assert torn > 0
+    assert len(read) < len(wanted)
+    assert all(same(a, b) for a, b in zip(read, wanted, strict=False))
+
+
+def test_what_is_no_journal_is_refused(tmp_path):
+    path = tmp_path / "journal.bin"
+    path.write_bytes(b"something else altogether")
+    with pytest.raises(FileError, match="no journal"):
+        read_journal(path)
+
+
+def stroke(value: int) -> Stroke:
+    after = np.array([value], np.int32)
+    return Stroke(Change(np.array([value % 54]), after * 0, after, SHAPE))
+
+
+def test_strokes_are_in_the_file_without_being_asked_for(tmp_path):
+    journal = Journal(tmp_path / "a.bin")
+    for value in range(1, 6):
+        journal.append(stroke(value))
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "a.bin").exists() or len(read_journal(tmp_path / "a.bin")[0]) < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    journal.close()
+
+
+@pytest.mark.slow
+def test_the_disk_is_asked_at_most_once_a_second_and_always_at_the_end(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(os, "fsync", lambda file: asked.append(time.monotonic()))
+    journal = Journal(tmp_path / "a.bin")
+    for value in range(1, 24):
+        journal.append(stroke(value))
+        time.sleep(0.1)
+    journal.flush()
+    last = len(asked)
+    journal.close()
+    assert last >= 2
+    # flush asks in any case
+    assert (np.diff(asked[: last - 1]) >= 1).all()
+
+
+def test_rotation_divides_the_strokes(tmp_path):
+    journal = Journal(tmp_path / "a.bin")
+    journal.append(stroke(1))
+    journal.rotate(tmp_path / "b.bin")
+    journal.append(stroke(2))
+    journal.append(stroke(3))
+    journal.close()
+    values = [
+        [int(s.change.after[0]) for s in read_journal(tmp_path / f)[0]] for f in ("a.bin", "b.bin")
+    ]
+    assert values == [[1], [2, 3]]
+    with pytest.raises(FileError, match="are closed"):
+        journal.append(stroke(4))
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost_when_there_is_room_again(tmp_path, monkeypatch):
+    write, room = os.write, [30]
+
+    def small_disk(file, data):
+        taken = bytes(data[: room[0]])
+        if not taken:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        room[0] -= len(taken)
+        return write(file, taken)
+
+    monkeypatch.setattr(os, "write", small_disk)
+    journal = Journal(tmp_path / "a.bin")
+    journal.append(stroke(1))
+    journal.append(stroke(2))
+    with pytest.raises(FileError, match="No space left"):
+        journal.flush()
+    assert journal.problem is not None
+    assert read_journal(tmp_path / "a.bin")[0] == []
+    room[0] = 10_000
+    journal.append(stroke(3))
+    deadline = time.monotonic() + 20
+    while journal.problem is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    journal.close()
+    read, torn = read_journal(tmp_path / "a.bin")
+    assert [int(s.change.after[0]) for s in read] == [1, 2, 3]
+    assert torn == 0
