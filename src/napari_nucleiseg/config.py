@@ -327,7 +327,8 @@ class FinetuneConfig(Config):
         "it, else a share of what the optimizer's source advises",
     )
     schedule: str | None = Field(
-        None, description="how the learning rate changes, a name in schedules/; unset: one that fits"
+        None,
+        description="how the learning rate changes, a name in schedules/; unset: one that fits",
     )
     loss: str | None = Field(
         None, description="loss of a semantic network, a name in losses/; unset: the network's own"

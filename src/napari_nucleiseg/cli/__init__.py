@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import demo, evaluate, lr_find, models, probe, segment, train
+from . import demo, evaluate, finetune, lr_find, models, probe, segment, train
 from .console import interrupt, manual, say
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ app = typer.Typer(
       nucleiseg segment scans/ --out results       all micrographs of a folder
       nucleiseg evaluate results/ truth/           how good is it?
       nucleiseg train --data mine/ --out run       a model of your own
+      nucleiseg finetune --data mine/ --out mine2  a better one from a few corrections
 
     Results go to files, the summary to standard output, all else (progress, notices, errors) to
     standard error. Exit codes: 0 all is done, 1 some inputs failed, 2 a wrong input or setting,
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command("segment")(segment.segment)
 app.command("evaluate")(evaluate.evaluate)
 app.command("train")(train.train)
+app.command("finetune")(finetune.finetune)
 app.command("lr-find")(lr_find.lr_find)
 app.command("probe")(probe.probe)
 app.add_typer(models.app, name="models")

@@ -79,7 +79,8 @@ class PatchSampler:
         for group in set(groups):
             mine = np.array([g == group for g in groups])
             weights[mine] = within[mine] / within[mine].sum() * np.sqrt(mine.sum())
-        return weights / weights.sum()
+        total: float = weights.sum()
+        return np.asarray(weights / total)
 
     def batch(
         self, step: int, strength: float = 1.0, share: Iterable[int] | None = None

@@ -150,9 +150,7 @@ def _test(run: Run, folder: Path, pairs: Sequence[Pair]) -> Any:
     """Segment and score micrographs as a user of the model would."""
     if run.config.threads:
         torch.set_num_threads(run.config.threads)
-    config = SegmentConfig(
-        model=str(folder / MODEL), engine="torch", device=run.config.device
-    )
+    config = SegmentConfig(model=str(folder / MODEL), engine="torch", device=run.config.device)
     rows = []
     for done, pair in enumerate(pairs, 1):
         micrograph = read_micrograph(pair.micrograph)
@@ -188,7 +186,11 @@ def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
 def _layers(run: Run, state: Checkpoint) -> list[dict[str, Any]]:
     """What each layer had learned after each epoch, a row for each."""
     return [
-        {"run": run.name, "epoch": epoch, **{k: v for k, v in asdict(layer).items() if k != "shape"}}
+        {
+            "run": run.name,
+            "epoch": epoch,
+            **{k: v for k, v in asdict(layer).items() if k != "shape"},
+        }
         for epoch, layers in from_history(state.history).items()
         for layer in layers
     ]
