@@ -129,9 +129,11 @@ def _fold(
         region = grid.repeat(block, 0).repeat(block, 1)[:height, :width]
         inside = places.numbers[[(n, int(y), int(x)) in judging for y, x in places.blocks]]
         mine = np.isin(image.labels, inside)
-        others = (image.labels > 0) & ~mine
-        judged = np.where((region | mine) & ~others, image.labels, -1)
-        learned = _without(image.labels, (region | mine) & (image.labels >= 0))
+        margin = _margin(image.labels)
+        # background close to nuclei that learn lies between the parts, or too few would be left
+        taken = mine | (region & ~_near((image.labels > 0) & ~mine, margin))
+        judged = np.where(taken, image.labels, -1)
+        learned = _without(image.labels, taken & (image.labels >= 0), margin)
         if (learned >= 0).any():
             training.append(replace(image, labels=learned))
         if (judged >= 0).any():
@@ -139,14 +141,22 @@ def _fold(
     return Fold(tuple(training), tuple(held_out))
 
 
-def _without(labels: np.ndarray, taken: np.ndarray) -> np.ndarray:
+def _margin(labels: np.ndarray) -> float:
+    """Pixels between parts: the radius of a nucleus."""
+    _, areas = np.unique(labels[labels > 0], return_counts=True)
+    return max(LEAST_MARGIN_PX, float(np.sqrt(np.median(areas) / np.pi)) if len(areas) else 0)
+
+
+def _near(mask: np.ndarray, distance: float) -> np.ndarray:
+    """Pixels of a mask, and those up to a distance from it."""
+    if not mask.any():
+        return mask
+    return np.asarray(ndimage.distance_transform_edt(~mask) <= distance)
+
+
+def _without(labels: np.ndarray, taken: np.ndarray, margin: float) -> np.ndarray:
     """A label image that ignores a region, a margin round it, and every nucleus they cut."""
-    if not taken.any():
-        return labels
-    numbers, areas = np.unique(labels[labels > 0], return_counts=True)
-    radius = float(np.sqrt(np.median(areas) / np.pi)) if len(numbers) else 0.0
-    margin = max(LEAST_MARGIN_PX, radius)
-    near = ndimage.distance_transform_edt(~taken) <= margin
+    near = _near(taken, margin)
     cut = np.isin(labels, np.unique(labels[near & (labels > 0)]))
     return np.where(near | cut, -1, labels)
 
