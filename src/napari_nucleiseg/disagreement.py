@@ -147,7 +147,7 @@ def _rank(views: list[np.ndarray], reviewed: np.ndarray | None) -> Ranked:
     total = float(found.sum() + doubt[~found].sum())
     mean = float(doubt.sum() / total) if total else 0.0
     regions = _regions(first.shape, at, doubt, found)
-    return Ranked(regions, np.ascontiguousarray(first), doubts, mean, 0 < total and mean < LITTLE)
+    return Ranked(regions, np.ascontiguousarray(first), doubts, mean, bool(total) and mean < LITTLE)
 
 
 def _centres(labels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
