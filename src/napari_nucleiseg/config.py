@@ -337,23 +337,7 @@ class FinetuneConfig(Config):
         0.0, ge=0, lt=1, description="share of the layers, from the first on, that learn nothing"
     )
     augment: AugmentConfig = Field(
-        # a short run that ends in strong variation would end away from how micrographs are
-        AugmentConfig(
-            scale_low=0.87,
-            scale_high=1.15,
-            stretch=0.03,
-            gamma=0.1,
-            gain=0.07,
-            offset=0.02,
-            invert=0.0,
-            colour=0.05,
-            to_grey=0.05,
-            tint=0.0,
-            blur=0.05,
-            noise=0.08,
-            illumination=0.05,
-            empty=0.0,
-        ),
+        AugmentConfig(scale_low=0.8, scale_high=1.25, invert=0.0, empty=0.0, tint=0.0),
         description="variation of the patches",
     )
     batch_size: int = Field(4, ge=1, le=256, description="patches in a batch")

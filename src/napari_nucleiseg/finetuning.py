@@ -54,7 +54,7 @@ REPLAYED = {"nothing": 0.5, "a little": 0.25, "anything": 0.0}
 # AP on the replay set that the new model may lose
 TOLERATED = {"nothing": 0.01, "a little": 0.03, "anything": 1.0}
 # of what an optimizer's source advises for training from nothing
-RATE_SHARE = 0.2
+RATE_SHARE = 0.1
 RANGE_TEST_FROM_MINUTES = 3.0
 RANGE_STEPS = 25
 TIMED_STEPS = 4
