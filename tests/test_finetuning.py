@@ -15,7 +15,6 @@ import pytest
 import tifffile
 import torch
 
-from napari_nucleiseg import finetuning
 from napari_nucleiseg.checkpoint import load_checkpoint
 from napari_nucleiseg.config import FinetuneConfig, SegmentConfig, TrainConfig
 from napari_nucleiseg.errors import SettingError, TrainingError
@@ -28,7 +27,7 @@ from napari_nucleiseg.events import (
     RateTried,
     Saved,
 )
-from napari_nucleiseg.finetuning import finetune
+from napari_nucleiseg.finetuning import choice, finetune, plan, task
 from napari_nucleiseg.proof import Comparison
 from napari_nucleiseg.publishing import export_model
 from napari_nucleiseg.replay import read_replay
@@ -85,8 +84,8 @@ def few_crops(monkeypatch):
     def few(normalise, splits):
         return read_replay(normalise, splits)[::12]
 
-    monkeypatch.setattr(finetuning, "read_replay", few)
-    monkeypatch.setattr(finetuning, "SHARES", (1.0,))
+    monkeypatch.setattr(task, "read_replay", few)
+    monkeypatch.setattr(choice, "SHARES", (1.0,))
 
 
 def write_corrections(folder, count=None, shift=0, side=360):
@@ -122,7 +121,7 @@ def same_weights(one, other):
 
 @pytest.mark.slow
 def test_a_better_model_comes_out_with_proof(parent, corrections, tmp_path, monkeypatch):
-    monkeypatch.setattr(finetuning, "SHARES", (1.0, 0.5))
+    monkeypatch.setattr(choice, "SHARES", (1.0, 0.5))
     untouched = file_hash(parent)
     config = settings(parent, steps=80, learning_rate=2e-3, name="mine", may_forget="anything")
     events = list(finetune(corrections, config, tmp_path / "out"))
@@ -255,7 +254,7 @@ def compared(where, before, after):
 def test_the_verdict_weighs_new_against_old(own, old, may_forget, said):
     comparisons = [compared("held-out corrections", *own), compared("replay set", *old)]
     config = FinetuneConfig(may_forget=may_forget)
-    recommended, reason = finetuning._verdict(comparisons, has_judges=True, config=config)
+    recommended, reason = choice.verdict(comparisons, has_judges=True, config=config)
     assert reason.startswith(said)
     assert recommended == (said == "It is better")
 
@@ -288,19 +287,19 @@ def test_the_length_is_measured_once_and_kept(parent, corrections, tmp_path):
             seen.append(event)
             if isinstance(event, BatchDone):
                 break
-    assert len([e for e in seen if isinstance(e, RateTried)]) == finetuning.TIMED_STEPS
-    plan = json.loads((tmp_path / "out" / finetuning.STATE).read_text())["plan"]
+    assert len([e for e in seen if isinstance(e, RateTried)]) == plan.TIMED_STEPS
+    kept = json.loads((tmp_path / "out" / plan.STATE).read_text())["plan"]
     events = list(finetune(corrections, config, tmp_path / "out"))
     assert not any(isinstance(e, RateTried) for e in events)
     last = load_checkpoint(tmp_path / "out" / "last.pt")
-    assert last.step == plan["epochs"] * plan["steps_per_epoch"]
+    assert last.step == kept["epochs"] * kept["steps_per_epoch"]
 
 
 @pytest.mark.slow
 def test_the_rate_is_found_by_a_test_where_there_is_time(
     parent, corrections, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(finetuning, "RANGE_TEST_FROM_MINUTES", 0.01)
+    monkeypatch.setattr(plan, "RANGE_TEST_FROM_MINUTES", 0.01)
     config = settings(parent, steps=None, minutes=0.02)
     with closing(finetune(corrections, config, tmp_path / "out")) as events:
         tried = []
@@ -308,9 +307,9 @@ def test_the_rate_is_found_by_a_test_where_there_is_time(
             tried += [event.learning_rate] if isinstance(event, RateTried) else []
             if isinstance(event, BatchDone):
                 break
-    assert len(tried) > finetuning.TIMED_STEPS
-    plan = json.loads((tmp_path / "out" / finetuning.STATE).read_text())["plan"]
-    assert min(tried) <= plan["learning_rate"] <= max(tried)
+    assert len(tried) > plan.TIMED_STEPS
+    kept = json.loads((tmp_path / "out" / plan.STATE).read_text())["plan"]
+    assert min(tried) <= kept["learning_rate"] <= max(tried)
 
 
 @pytest.mark.slow
@@ -322,9 +321,10 @@ def test_killed_without_warning_it_goes_on(parent, corrections, tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
         "from napari_nucleiseg import finetuning\n"
+        "from napari_nucleiseg.finetuning import task\n"
         "from napari_nucleiseg.config import FinetuneConfig\n"
-        "read = finetuning.read_replay\n"
-        "finetuning.read_replay = lambda n, s: read(n, s)[::12]\n"
+        "read = task.read_replay\n"
+        "task.read_replay = lambda n, s: read(n, s)[::12]\n"
         "d, c, o = map(Path, sys.argv[1:])\n"
         "config = FinetuneConfig.model_validate_json(c.read_text())\n"
         "[None for _ in finetuning.finetune(d, config, o)]"
@@ -414,4 +414,4 @@ def test_no_nucleus_no_training(parent, tmp_path):
     ],
 )
 def test_names_go_on(name, child):
-    assert finetuning._next_name(name) == child
+    assert task.next_name(name) == child

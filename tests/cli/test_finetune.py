@@ -10,7 +10,7 @@ import time
 import pytest
 from running import STAINED, finish, run, start
 
-from napari_nucleiseg import finetuning
+from napari_nucleiseg.finetuning import task
 from napari_nucleiseg.replay import read_replay
 from napari_nucleiseg.store import read_card
 
@@ -22,7 +22,7 @@ def few_crops(monkeypatch):
     def few(normalise, splits):
         return read_replay(normalise, splits)[::12]
 
-    monkeypatch.setattr(finetuning, "read_replay", few)
+    monkeypatch.setattr(task, "read_replay", few)
 
 
 @pytest.mark.slow
