@@ -313,6 +313,14 @@ def test_the_rate_is_found_by_a_test_where_there_is_time(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["rmsgd", "sam"])
+def test_other_optimizers_fine_tune(parent, corrections, tmp_path, optimizer):
+    config = settings(parent, steps=None, minutes=0.01, optimizer=optimizer)
+    *_, done = finetune(corrections, config, tmp_path / "out")
+    assert read_card(done.path).card["finetuning"]["config"]["optimizer"] == optimizer
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
 def test_killed_without_warning_it_goes_on(parent, corrections, tmp_path):
     out = tmp_path / "out"

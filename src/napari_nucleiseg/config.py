@@ -280,9 +280,6 @@ class TrainConfig(Config):
     calm_to: float = Field(
         0.25, ge=0, le=1, description="what is left of the variation at the very end"
     )
-    replay: float = Field(
-        0.0, ge=0, lt=1, description="share of the patches that come from replayed micrographs"
-    )
     frozen: float = Field(
         0.0, ge=0, lt=1, description="share of the layers, from the first on, that learn nothing"
     )

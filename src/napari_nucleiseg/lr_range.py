@@ -114,7 +114,7 @@ def find_rate(data: Path | Material, config: TrainConfig, test: RangeConfig) -> 
         rest_norms(model)
     optimizer = build_optimizer(model, config)
     two_passes = getattr(OPTIMIZERS.module(config.optimizer), "TWO_PASSES", False)
-    sampler, fitted = PatchSampler(ready.training, config), LossOf(model)
+    sampler, fitted = PatchSampler(ready.training, config, ready.replay), LossOf(model)
     growth = (test.highest / test.lowest) ** (1 / (test.steps - 1))
     rates: list[float] = []
     losses: list[float] = []

@@ -74,6 +74,8 @@ class Prepared:
     device : str
     model : torch.nn.Module
         Untrained.
+    replay : float
+        Share of the patches that come from replayed micrographs.
     """
 
     config: TrainConfig
@@ -81,6 +83,7 @@ class Prepared:
     held_out: list[TrainingImage]
     device: str
     model: nn.Module
+    replay: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,14 @@ class Material:
     training, held_out : tuple of TrainingImage
     name : str
         Where they are from, for messages.
+    replay : float
+        Share of the patches that come from those that are replayed, 0..1.
     """
 
     training: tuple[TrainingImage, ...]
     held_out: tuple[TrainingImage, ...]
     name: str
+    replay: float = 0.0
 
     def __str__(self) -> str:
         return self.name
@@ -226,4 +232,5 @@ def prepare(
         )
     if config.start is not None and anew:
         yield start_from(model, config)
-    return Prepared(config, training, held_out, device, model)
+    replay = data.replay if isinstance(data, Material) else 0.0
+    return Prepared(config, training, held_out, device, model, replay)

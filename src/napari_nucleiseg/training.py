@@ -110,7 +110,7 @@ def _train(data: Path | Material, config: TrainConfig, out: Path, resume: bool) 
     if state.optimizer:
         optimizer.load_state_dict(state.optimizer)
     fitted = LossOf.every_process(model)
-    sampler = PatchSampler(training, config)
+    sampler = PatchSampler(training, config, ready.replay)
     best_score = max((r["ap"] for r in state.history if "ap" in r), default=-1.0)
     started = time.monotonic() - state.seconds
     cpu_started = time.process_time() - state.cpu_seconds

@@ -85,6 +85,6 @@ def test_an_image_that_nobody_reviewed_is_refused(training_images):
 def test_replayed_micrographs_get_their_share(training_images, share):
     new, old = training_images
     old = replace(old, is_replay=True)
-    sampler = PatchSampler([new, old, old, old], TrainConfig(replay=share))
+    sampler = PatchSampler([new, old, old, old], TrainConfig(), share)
     assert sampler.weights[1:].sum() == pytest.approx(share)
     assert sampler.weights.sum() == pytest.approx(1)

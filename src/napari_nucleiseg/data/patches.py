@@ -51,21 +51,25 @@ class PatchSampler:
 
     Kinds of picture are drawn by the square root of their number, so that rare ones count, and
     large micrographs by the square root of their area. Where only parts of a micrograph are
-    reviewed, each patch shows some of them. Replayed micrographs get the share of the patches that
-    the config says.
+    reviewed, each patch shows some of them. Replayed micrographs get a share of the patches of
+    their own.
 
     Parameters
     ----------
     images : sequence of TrainingImage
     config : TrainConfig
+    replay : float
+        Share of the patches that come from replayed micrographs, 0..1.
     """
 
-    def __init__(self, images: Sequence[TrainingImage], config: TrainConfig) -> None:
+    def __init__(
+        self, images: Sequence[TrainingImage], config: TrainConfig, replay: float = 0.0
+    ) -> None:
         self.images, self.config = list(images), config
         self.reviewed = [_reviewed(i.labels) for i in self.images]
         replayed = np.array([i.is_replay for i in self.images])
         weights = np.zeros(len(self.images))
-        for members, share in ((~replayed, 1 - config.replay), (replayed, config.replay)):
+        for members, share in ((~replayed, 1 - replay), (replayed, replay)):
             if members.any():
                 weights[members] = share * self._weights(np.flatnonzero(members))
         self.weights = weights / weights.sum()

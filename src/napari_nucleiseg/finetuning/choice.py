@@ -157,7 +157,7 @@ def _card(task: Task, settings: TrainConfig, state: Checkpoint, share: float) ->
         "finetuning": {
             "config": task.config.model_dump(mode="json", exclude={"model"}),
             "learning_rate": settings.learning_rate,
-            "replay": settings.replay,
+            "replay": task.replay,
             "share_of_trained_weights": share,
             "corrections": hashes(task.corrections),
             "nuclei": count_nuclei(task.corrections),

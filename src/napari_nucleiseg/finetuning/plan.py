@@ -16,6 +16,7 @@ from ..errors import FileError, TrainingError
 from ..events import Event, Notice, RangeFound, RateTried
 from ..files import write_text
 from ..lr_range import RangeConfig, find_rate
+from ..optimizers import OPTIMIZERS
 from . import choice
 from .task import Run, Task, hashes
 
@@ -39,7 +40,8 @@ def make_plan(task: Task, scoring_seconds: float) -> Generator[Event, None, Trai
     run = task.runs[0]
     minutes = config.minutes or MINUTES[config.length]
     has_time = minutes >= RANGE_TEST_FROM_MINUTES and config.steps is None
-    tests = config.learning_rate is None and has_time and settings.schedule != "constant"
+    own_rates = getattr(OPTIMIZERS.module(config.optimizer), "OWN_RATES", False)
+    tests = config.learning_rate is None and has_time and not own_rates
     step_seconds = 0.0
     if config.steps is None or tests:
         rate, step_seconds = yield from _try_rates(run, settings, full=tests)
@@ -57,7 +59,6 @@ def make_plan(task: Task, scoring_seconds: float) -> Generator[Event, None, Trai
         "epochs": epochs,
         "steps_per_epoch": max(1, round(steps / epochs)),
         "learning_rate": settings.learning_rate,
-        "replay": settings.replay,
     }
     write_text(task.out / STATE, json.dumps({**_record(task), "plan": plan}, indent=1) + "\n")
     yield Notice(
@@ -106,7 +107,7 @@ def _try_rates(
     default = float(settings.learning_rate or 0)
     test = RangeConfig(lowest=default / 30, highest=default * 30, steps=RANGE_STEPS)
     rate, times = default, [time.monotonic()]
-    without = settings.model_copy(update={"schedule": "cosine", "held_out": 0.0})
+    without = settings.model_copy(update={"schedule": "constant", "held_out": 0.0})
     with closing(find_rate(run.material, without, test)) as events:  # type: ignore[type-var]
         try:
             for event in events:
@@ -120,7 +121,7 @@ def _try_rates(
                     # be anywhere
                     rate = min(max(event.steepest, default / RANGE_AROUND), default * RANGE_AROUND)
         except TrainingError as error:
-            if not full:
+            if not full or len(times) <= 2:
                 raise
             yield Notice(f"No learning rate was found, {default:.2g} is used. {error}")
     # the first batch warms up

@@ -58,6 +58,8 @@ class Task:
     runs : tuple of Run
         The first makes the new model; others are for the cross-validation, one for each fold.
     replay_held_out : tuple of TrainingImage
+    replay : float
+        Share of the patches that are replayed.
     device : str
     out : Path
     """
@@ -69,6 +71,7 @@ class Task:
     folds: tuple[Fold, ...]
     runs: tuple[Run, ...]
     replay_held_out: tuple[TrainingImage, ...]
+    replay: float
     device: str
     out: Path
 
@@ -104,13 +107,14 @@ def begin(
         raise TrainingError(
             "No nucleus is marked in any label image", str(data), "Correct some nuclei first"
         )
-    replayed, replay_held_out = _replay(settings, parent)
-    if settings.replay and not replayed:
+    replay = REPLAYED[config.may_forget]
+    replayed, replay_held_out = _replay(replay, parent)
+    if replay and not replayed:
         yield Notice(
             f"{parent.name} tells classes of nuclei apart and the bundled crops do not: nothing is "
             "replayed, so that it may unlearn what it knew"
         )
-        settings = settings.model_copy(update={"replay": 0.0})
+        replay = 0.0
     folds = divide(corrections, config.seed)
     yield Notice(_division_in_words(nuclei, corrections, folds))
     # the model itself comes first: it is there when someone stops while it is being judged
@@ -121,7 +125,7 @@ def begin(
         parts = [("", corrections, ())]
         parts += [(f"fold{n}", f.training, f.held_out) for n, f in enumerate(folds, 1)]
     runs = tuple(
-        Run(out / folder, Material((*learns, *replayed), tuple(judges), str(data)))
+        Run(out / folder, Material((*learns, *replayed), tuple(judges), str(data), replay))
         for folder, learns, judges in parts
     )
     if not goes_on:
@@ -137,6 +141,7 @@ def begin(
         tuple(folds),
         runs,
         replay_held_out,
+        replay,
         device,
         out,
     )
@@ -164,7 +169,6 @@ def train_settings(config: FinetuneConfig, parent: ModelCard) -> TrainConfig:
         # who is held out is decided here, by place
         held_out=0.25,
         augment=config.augment,
-        replay=REPLAYED[config.may_forget],
         frozen=config.frozen,
         keep_norms=True,
         seed=config.seed,
@@ -178,12 +182,12 @@ def _patch(multiple: int) -> int:
 
 
 def _replay(
-    settings: TrainConfig, parent: ModelCard
+    replay: float, parent: ModelCard
 ) -> tuple[list[TrainingImage], tuple[TrainingImage, ...]]:
     """Crops that train and crops that judge."""
     if parent.classes > 1:
         return [], ()
-    learns = read_replay(parent.normalise, ["train"]) if settings.replay else []
+    learns = read_replay(parent.normalise, ["train"]) if replay else []
     return learns, tuple(read_replay(parent.normalise, ["held-out"]))
 
 
