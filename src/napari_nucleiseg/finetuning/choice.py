@@ -20,6 +20,8 @@ from .task import NOT_BETTER, Task, compare_all, hashes
 
 # how far to go from the old weights to the trained ones
 SHARES = (1.0, 0.7, 0.4)
+# AP on held-out corrections that may be chance
+LEAST_GAIN = 0.01
 # AP on the replay set that the new model may lose
 TOLERATED = {"nothing": 0.01, "a little": 0.03, "anything": 1.0}
 
@@ -32,7 +34,7 @@ def choose(
     """How far to go towards the trained weights: as far as held-out corrections gain by it.
 
     Of shares that keep what the replay set asks, the one with the highest AP on held-out
-    corrections.
+    corrections; where none does, the one that has unlearned least.
     """
     first = task.runs[0].folder
     candidates = [(share, states[first][0]) for share in SHARES]
@@ -55,9 +57,10 @@ def choose(
                 network.load_state_dict(interpolated(old, part, share))
             judged += yield from compare_all(network, fold.held_out, task, done, total)
             done += len(fold.held_out)
-        keeps = scores_of(replay)["ap"] >= least
+        kept = scores_of(replay)["ap"]
         gained = scores_of(judged)["ap"] if judged else share
-        found.append((keeps, gained, share, state, judged))
+        keeps = kept >= least
+        found.append((keeps, gained if keeps else kept, share, state, judged))
     # equal ones: the one that has learned most
     _, _, share, state, judged = max(found, key=lambda f: f[:3])
     return share, state, judged
@@ -130,8 +133,11 @@ def verdict(
         )
     own, *rest = comparisons
     change = f"AP {own.before['ap']:.3f} before, {own.after['ap']:.3f} after"
-    if own.gain <= 0:
-        return False, f"It is no better on corrections that it has not seen ({change})"
+    if own.gain <= LEAST_GAIN:
+        return (
+            False,
+            f"It is hardly better, if at all, on corrections that it has not seen ({change})",
+        )
     for other in rest:
         if other.gain < -TOLERATED[config.may_forget]:
             return False, (
