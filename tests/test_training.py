@@ -13,6 +13,7 @@ from itertools import pairwise, takewhile
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -25,13 +26,16 @@ from napari_nucleiseg.assembly import (
 )
 from napari_nucleiseg.checkpoint import load_checkpoint, save_checkpoint
 from napari_nucleiseg.config import AugmentConfig, SegmentConfig, TrainConfig
+from napari_nucleiseg.data.pairs import find_pairs, load_pairs
+from napari_nucleiseg.data.patches import TrainingImage
 from napari_nucleiseg.errors import FileError, SettingError, TrainingError
-from napari_nucleiseg.events import BatchDone, EpochDone, Notice, Saved
+from napari_nucleiseg.events import BatchDone, EpochDone, LeftOut, Notice, Saved
 from napari_nucleiseg.explain import from_history, network_quality
 from napari_nucleiseg.fitting import LossOf, fit_batch
 from napari_nucleiseg.intensity import NormaliseConfig, normalise
 from napari_nucleiseg.io import read_labels, write_labels
 from napari_nucleiseg.optimizers import OPTIMIZERS
+from napari_nucleiseg.preparation import Material
 from napari_nucleiseg.publishing import export_model, probe_checkpoint
 from napari_nucleiseg.schedules import SCHEDULES
 from napari_nucleiseg.segmentation import segment_now
@@ -598,3 +602,44 @@ def test_cut_off_in_the_middle_of_an_epoch_and_resumed_equals_uninterrupted(
     assert [r["epoch"] for r in parts.history] == [r["epoch"] for r in whole.history]
     assert same_weights(whole.weights, parts.weights)
     assert same_weights(whole.averaged, parts.averaged)
+
+
+def test_frozen_layers_stay_as_they_are_and_others_learn(data, tmp_path):
+    config = TINY.model_copy(update={"frozen": 0.5, "weight_decay": 0.5})
+    before = build_model(config).state_dict()
+    list(train(data, config, tmp_path / "run"))
+    state = load_checkpoint(tmp_path / "run" / "last.pt")
+    frozen = [n for n, p in build_model(config).named_parameters() if not p.requires_grad]
+    assert frozen[0] == "stem.0.weight"
+    assert "head.weight" not in frozen
+    assert all(torch.equal(state.weights[n], before[n]) for n in frozen)
+    assert not torch.equal(state.weights["head.weight"], before["head.weight"])
+    assert probe_checkpoint(state)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_running_means_of_norms_are_kept_on_request(data, tmp_path, keep):
+    config = TINY.model_copy(update={"keep_norms": keep})
+    before = build_model(config).state_dict()
+    list(train(data, config, tmp_path / "run"))
+    after = load_checkpoint(tmp_path / "run" / "last.pt").weights
+    means = [n for n in before if n.endswith("running_mean")]
+    assert means
+    assert all(torch.equal(before[n], after[n]) for n in means) == keep
+
+
+def test_micrographs_that_are_read_already_train_as_those_of_a_folder(data, tmp_path):
+    list(train(data, TINY, tmp_path / "folder"))
+    loaded = load_pairs(find_pairs(data)[0], NormaliseConfig())
+    images = [i for i in loaded if isinstance(i, TrainingImage)]
+    list(train(Material(tuple(images), (), "memory"), TINY, tmp_path / "memory"))
+    one, other = (load_checkpoint(tmp_path / n / "last.pt") for n in ("folder", "memory"))
+    assert same_weights(one.weights, other.weights)
+
+
+def test_a_label_image_that_is_ignored_everywhere_is_left_out(data, tmp_path):
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(data / "images" / "c.png")
+    (data / "masks" / "c.png").unlink(missing_ok=True)
+    tifffile.imwrite(data / "masks" / "c.tif", np.full((64, 64), -1, np.int32))
+    said = [e.text for e in train(data, TINY, tmp_path / "run") if isinstance(e, LeftOut)]
+    assert said == ["c is left out: its label image is ignored everywhere (-1)"]

@@ -6,8 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .config import SegmentConfig, TrainConfig
+    from .config import FinetuneConfig, SegmentConfig, TrainConfig
     from .errors import NucleisegError
+    from .finetuning import finetune
     from .io import read_labels, read_micrograph, write_labels
     from .micrograph import Micrograph
     from .segmentation import segment, segment_now
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "FinetuneConfig": "config",
     "Micrograph": "micrograph",
     "NucleisegError": "errors",
     "SegmentConfig": "config",
     "TrainConfig": "config",
+    "finetune": "finetuning",
     "read_labels": "io",
     "read_micrograph": "io",
     "segment": "segmentation",
@@ -29,11 +32,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "FinetuneConfig",
     "Micrograph",
     "NucleisegError",
     "SegmentConfig",
     "TrainConfig",
     "__version__",
+    "finetune",
     "read_labels",
     "read_micrograph",
     "segment",

@@ -27,7 +27,25 @@ def build_model(config: TrainConfig) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model: nn.Module = module.build(options) if loss is None else module.build(options, loss)
+    freeze(model, config.frozen)
     return model.to(memory_format=torch.channels_last)
+
+
+def freeze(model: nn.Module, share: float) -> None:
+    """Let the first layers of a network learn nothing.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    share : float
+        Share of its layers, in the order the network lists them, input first.
+    """
+    layers = sum(p.ndim > 1 for p in model.parameters())
+    seen = 0
+    for weights in model.parameters():
+        seen += weights.ndim > 1
+        # with the biases and normalisations that follow it
+        weights.requires_grad_(seen > round(share * layers))
 
 
 def build_loss(config: TrainConfig) -> Loss | None:
@@ -155,7 +173,7 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     module = OPTIMIZERS.module(config.optimizer)
     options = module.Options.parse(config.optimizer_options, source="optimizer_options")
     config = resolve_settings(config)
-    named = dict(model.named_parameters())
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     layers = layers_of({name: p.ndim for name, p in named.items()})
     matrices = [name for name, p in named.items() if p.ndim > 1]
     # biases and normalisation are not pulled to zero
@@ -176,7 +194,8 @@ def layer_rates(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str,
         own: dict[str, float] = rates()
         return own
     group_of = {p: float(g["lr"]) for g in optimizer.param_groups for p in g["params"]}
-    return {name: group_of[p] for name, p in model.named_parameters() if p.ndim > 1}
+    # a frozen layer is in no group
+    return {name: group_of.get(p, 0.0) for name, p in model.named_parameters() if p.ndim > 1}
 
 
 def build_schedule(config: TrainConfig) -> Schedule:

@@ -283,7 +283,67 @@ class TrainConfig(Config):
     calm_to: float = Field(
         0.25, ge=0, le=1, description="what is left of the variation at the very end"
     )
+    frozen: float = Field(
+        0.0, ge=0, lt=1, description="share of the layers, from the first on, that learn nothing"
+    )
+    keep_norms: bool = Field(
+        False, description="leave the running means of batch normalisations as they are"
+    )
     seed: int = Field(0, ge=0, description="same seed, same data, same machine: same weights")
     device: Device = Field("auto", description="where the network trains")
     threads: int = Field(0, ge=0, description="CPU threads; 0 leaves the choice to PyTorch")
     amp: bool = Field(True, description="mixed precision where the hardware has it")
+
+
+class FinetuneConfig(Config):
+    """How to make a model better on corrected micrographs."""
+
+    model: str = Field(
+        "nuclei", description="model to begin with, a name or the path of a .safetensors file"
+    )
+    name: str | None = Field(
+        None,
+        pattern=r"^[\w][\w .+-]*$",
+        description="name of the new model; unset: the old one's with -tuned",
+    )
+    length: Literal["quick", "normal", "thorough"] = Field(
+        "quick", description="about 1, 5 or 20 minutes on a laptop's CPU"
+    )
+    minutes: float | None = Field(None, gt=0, description="time for all of it instead of length")
+    may_forget: Literal["nothing", "a little", "anything"] = Field(
+        "nothing", description="how much of what the old model can do the new one may unlearn"
+    )
+    steps: int | None = Field(
+        None, ge=1, le=1_000_000, description="batches to learn from, instead of a time"
+    )
+    optimizer: str = Field("adamw", description="optimizer, a name in optimizers/")
+    optimizer_options: dict[str, Any] = Field(
+        default_factory=dict, description="settings of the optimizer"
+    )
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="step size at its peak; unset: found by a short test where there is time for "
+        "it, else a share of what the optimizer's source advises",
+    )
+    schedule: str | None = Field(
+        None,
+        description="how the learning rate changes, a name in schedules/; unset: one that fits",
+    )
+    loss: str | None = Field(
+        None, description="loss of a semantic network, a name in losses/; unset: the network's own"
+    )
+    frozen: float = Field(
+        0.0, ge=0, lt=1, description="share of the layers, from the first on, that learn nothing"
+    )
+    augment: AugmentConfig = Field(
+        AugmentConfig(scale_low=0.8, scale_high=1.25, invert=0.0, empty=0.0, tint=0.0),
+        description="variation of the patches",
+    )
+    batch_size: int = Field(4, ge=1, le=256, description="patches in a batch")
+    patch_px: int | None = Field(
+        None, ge=32, le=2048, description="side of a patch (px); unset: what the model takes"
+    )
+    seed: int = Field(0, ge=0, description="same seed, same data, same machine: same weights")
+    device: Device = Field("auto", description="where the network learns")
+    threads: int = Field(0, ge=0, description="CPU threads; 0 leaves the choice to PyTorch")

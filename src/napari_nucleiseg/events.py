@@ -141,3 +141,39 @@ class Saved(Event):
 
     path: Path
     what: str
+
+
+@dataclass(frozen=True)
+class Comparing(Event):
+    """One more image was segmented to compare an old and a new model."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Finetuned(Event):
+    """A fine-tuned model is saved, was read back, and has been compared with the old one.
+
+    Attributes
+    ----------
+    path : Path
+        Its weights.
+    name : str
+        What to choose it by.
+    recommended : bool
+        Whether it wins on corrections it has not learned from and still knows the old.
+    reason : str
+        Why, or why not, in one sentence.
+    comparisons : tuple of `napari_nucleiseg.proof.Comparison`
+        Held-out corrections, where there are any, and the replay set.
+    share : float
+        How far it went from the old model's weights to the trained ones, 0..1.
+    """
+
+    path: Path
+    name: str
+    recommended: bool
+    reason: str
+    comparisons: tuple[Any, ...]
+    share: float

@@ -78,6 +78,16 @@ def fit_batch(
     return float(mean)
 
 
+def rest_norms(model: nn.Module) -> None:
+    """Let batch normalisations go by their running means, and leave those as they are.
+
+    Means of a few patches would be noise, and means of a few micrographs would forget all others.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+
+
 @contextmanager
 def _norms_at_rest(model: nn.Module) -> Iterator[None]:
     """Keep what a second pass over a batch sees out of the running means of normalisations."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -19,6 +20,9 @@ from .distributed import process_count
 from .errors import DependencyError, SettingError, TrainingError
 from .events import Event, RangeFound, RateTried
 from .files import write_whole
+
+if TYPE_CHECKING:
+    from .preparation import Material
 
 MEMORY = 0.9
 DIVERGED = 4.0
@@ -69,12 +73,12 @@ def steepest(rates: Sequence[float], smoothed: np.ndarray) -> float:
     return float(rates[begin + int(np.argmin(slope[begin:]))])
 
 
-def find_rate(data: Path, config: TrainConfig, test: RangeConfig) -> Iterator[Event]:
-    """Run the test on a folder of micrographs with label images; nothing is written.
+def find_rate(data: Path | Material, config: TrainConfig, test: RangeConfig) -> Iterator[Event]:
+    """Run the test on micrographs with label images; nothing is written.
 
     Parameters
     ----------
-    data : Path
+    data : Path or Material
         As for `napari_nucleiseg.training.train`.
     config : TrainConfig
         Its learning rate and schedule do not count.
@@ -94,7 +98,7 @@ def find_rate(data: Path, config: TrainConfig, test: RangeConfig) -> Iterator[Ev
 
     from .assembly import build_optimizer
     from .data.patches import PatchSampler
-    from .fitting import LossOf, fit_batch
+    from .fitting import LossOf, fit_batch, rest_norms
     from .optimizers import OPTIMIZERS
     from .preparation import prepare
 
@@ -106,9 +110,11 @@ def find_rate(data: Path, config: TrainConfig, test: RangeConfig) -> Iterator[Ev
         )
     ready = yield from prepare(data, config)
     config, model = ready.config, ready.model.to(ready.device).train()
+    if config.keep_norms:
+        rest_norms(model)
     optimizer = build_optimizer(model, config)
     two_passes = getattr(OPTIMIZERS.module(config.optimizer), "TWO_PASSES", False)
-    sampler, fitted = PatchSampler(ready.training, config), LossOf(model)
+    sampler, fitted = PatchSampler(ready.training, config, ready.replay), LossOf(model)
     growth = (test.highest / test.lowest) ** (1 / (test.steps - 1))
     rates: list[float] = []
     losses: list[float] = []

@@ -17,7 +17,7 @@ from .data.pairs import find_pairs, load_pairs
 from .data.patches import TrainingImage
 from .device import choose_device
 from .errors import SettingError, TrainingError
-from .events import DeviceChosen, Event, Notice
+from .events import DeviceChosen, Event, LeftOut, Notice
 from .intensity import NormaliseConfig
 from .models import MODELS
 from .schedules import SCHEDULES
@@ -74,6 +74,8 @@ class Prepared:
     device : str
     model : torch.nn.Module
         Untrained.
+    replay : float
+        Share of the patches that come from replayed micrographs.
     """
 
     config: TrainConfig
@@ -81,16 +83,81 @@ class Prepared:
     held_out: list[TrainingImage]
     device: str
     model: nn.Module
+    replay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Material:
+    """Micrographs that are read already, and what they are for.
+
+    Attributes
+    ----------
+    training, held_out : tuple of TrainingImage
+    name : str
+        Where they are from, for messages.
+    replay : float
+        Share of the patches that come from those that are replayed, 0..1.
+    """
+
+    training: tuple[TrainingImage, ...]
+    held_out: tuple[TrainingImage, ...]
+    name: str
+    replay: float = 0.0
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def read_images(
+    data: Path, normalise: NormaliseConfig
+) -> Generator[Event, None, list[TrainingImage]]:
+    """Read what a folder has to train on: the pairs of its split ``train``.
+
+    Parameters
+    ----------
+    data : Path
+        See `napari_nucleiseg.data.pairs.find_pairs`.
+    normalise : NormaliseConfig
+
+    Yields
+    ------
+    Event
+        `Notice`, and `LeftOut` for what cannot be used.
+
+    Returns
+    -------
+    list of TrainingImage
+
+    Raises
+    ------
+    TrainingError
+        If the folder has no such pair.
+    """
+    pairs, notices = find_pairs(data)
+    for text in notices:
+        yield Notice(text)
+    pairs = [p for p in pairs if p.split == "train"]
+    if not pairs:
+        raise TrainingError("No pair is in the split 'train'", str(data / "index.csv"))
+    images: list[TrainingImage] = []
+    for item in load_pairs(pairs, normalise):
+        if not isinstance(item, TrainingImage):
+            yield item
+        elif (item.labels >= 0).any():
+            images.append(item)
+        else:
+            yield LeftOut(f"{item.name} is left out: its label image is ignored everywhere (-1)")
+    return images
 
 
 def prepare(
-    data: Path, config: TrainConfig, *, anew: bool = True
+    data: Path | Material, config: TrainConfig, *, anew: bool = True
 ) -> Generator[Event, None, Prepared]:
     """Read the micrographs, check that they and the settings go together, build the network.
 
     Parameters
     ----------
-    data : Path
+    data : Path or Material
         See `train`.
     config : TrainConfig
     anew : bool
@@ -113,26 +180,19 @@ def prepare(
     config = resolve_settings(config)
     if config.threads:
         torch.set_num_threads(config.threads)
-    pairs, notices = find_pairs(data)
-    for text in notices:
-        yield Notice(text)
-    pairs = [p for p in pairs if p.split == "train"]
-    if not pairs:
-        raise TrainingError("No pair is in the split 'train'", str(data / "index.csv"))
-    images: list[TrainingImage] = []
-    for item in load_pairs(pairs, NormaliseConfig()):
-        if isinstance(item, TrainingImage):
-            images.append(item)
-        else:
-            yield item
-    training, held_out = hold_out(images, config)
+    if isinstance(data, Material):
+        training, held_out = list(data.training), list(data.held_out)
+    else:
+        images = yield from read_images(data, NormaliseConfig())
+        training, held_out = hold_out(images, config)
     if not training:
         raise TrainingError("No micrograph can be used for training", str(data))
     if not any((i.labels > 0).any() for i in training):
         raise TrainingError(
             "No nucleus is marked in any label image", str(data), "Check the label images"
         )
-    yield Notice(f"Micrographs that train: {len(training)}; held out: {len(held_out)}")
+    if not isinstance(data, Material):
+        yield Notice(f"Micrographs that train: {len(training)}; held out: {len(held_out)}")
     if config.held_out and not held_out:
         yield Notice(
             "Too few to hold one out: no scores are shown, and the last epoch is kept instead of "
@@ -145,7 +205,7 @@ def prepare(
             "Raise held_out, or choose another schedule",
         )
 
-    classes = images[0].classes
+    classes = training[0].classes
     config = _with_classes(config, classes)
     if classes > 1 and config.architecture_options.get("classes") != classes:
         yield Notice(
@@ -172,4 +232,5 @@ def prepare(
         )
     if config.start is not None and anew:
         yield start_from(model, config)
-    return Prepared(config, training, held_out, device, model)
+    replay = data.replay if isinstance(data, Material) else 0.0
+    return Prepared(config, training, held_out, device, model, replay)

@@ -30,9 +30,9 @@ from .device import choose_device
 from .errors import FileError, TrainingError
 from .events import BatchDone, EpochDone, Event, Notice, Saved
 from .explain import network_quality, probe
-from .fitting import LossOf, ema_share, fit_batch, move_average
+from .fitting import LossOf, ema_share, fit_batch, move_average, rest_norms
 from .optimizers import OPTIMIZERS
-from .preparation import prepare
+from .preparation import Material, prepare
 from .validation import held_out_loss, validate
 
 NORM_BATCHES = 20
@@ -41,14 +41,16 @@ NORM_BATCHES = 20
 FREE_SETTINGS = {"threads", "device", "amp", "epochs", "minutes", "explain"}
 
 
-def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) -> Iterator[Event]:
-    """Train a model on a folder of micrographs with label images.
+def train(
+    data: Path | Material, config: TrainConfig, out: Path, *, resume: bool = True
+) -> Iterator[Event]:
+    """Train a model on micrographs with label images.
 
     Parameters
     ----------
-    data : Path
+    data : Path or Material
         Folder; see `napari_nucleiseg.data.pairs.find_pairs`. Only pairs of the split ``train``
-        are used.
+        are used. Or micrographs that are read already.
     config : TrainConfig
     out : Path
         Folder of the checkpoints ``last.pt`` and ``best.pt``.
@@ -75,7 +77,7 @@ def train(data: Path, config: TrainConfig, out: Path, *, resume: bool = True) ->
                 yield event
 
 
-def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator[Event]:
+def _train(data: Path | Material, config: TrainConfig, out: Path, resume: bool) -> Iterator[Event]:
     share = distributed.share_of(config.batch_size)
     asked = config
     last, best = out / "last.pt", out / "best.pt"
@@ -99,6 +101,8 @@ def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator
         state.config = config
         yield Notice(f"going on after epoch {state.epoch} from {last}")
     model = distributed.shared(model.to(device)).train()
+    if config.keep_norms:
+        rest_norms(model)
     averaged.to(device).eval()
     optimizer, schedule = build_optimizer(model, config), build_schedule(config)
     set_rates = getattr(optimizer, "epoch_step", None)
@@ -106,7 +110,7 @@ def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator
     if state.optimizer:
         optimizer.load_state_dict(state.optimizer)
     fitted = LossOf.every_process(model)
-    sampler = PatchSampler(training, config)
+    sampler = PatchSampler(training, config, ready.replay)
     best_score = max((r["ap"] for r in state.history if "ap" in r), default=-1.0)
     started = time.monotonic() - state.seconds
     cpu_started = time.process_time() - state.cpu_seconds
@@ -172,7 +176,7 @@ def _train(data: Path, config: TrainConfig, out: Path, resume: bool) -> Iterator
                 # Izmailov et al. 2018, arXiv 1803.05407: the mean of the weights of late epochs
                 state.averaged_epochs += progress() >= config.swa_from
                 move_average(averaged, model, 1 / max(state.averaged_epochs, 1))
-            if state.averaged_epochs > 1:
+            if state.averaged_epochs > 1 and not config.keep_norms:
                 seen = state.step * config.accumulate
                 recent = range(max(0, seen - NORM_BATCHES), seen)
                 patches = (sampler.batch(n, variation(config, progress()))[0] for n in recent)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -57,3 +59,32 @@ def test_empty_patches_hold_no_nuclei(training_images):
     config = TrainConfig(patch_px=64, augment=AugmentConfig(empty=1.0))
     _, labels = PatchSampler(training_images, config).batch(0)
     assert not labels.any()
+
+
+def test_every_patch_shows_something_reviewed(training_images):
+    image = training_images[0]
+    for place in ((0, 0), (200, 100), (359, 359)):
+        labels = np.full(image.labels.shape, -1, np.int32)
+        labels[place] = 0
+        few = TrainingImage(image.image, labels, "few")
+        sampler = PatchSampler([few], TrainConfig(batch_size=2, patch_px=64))
+        for step in range(5):
+            _, truth = sampler.batch(step)
+            shown = (truth >= 0).flatten(1).any(1)
+            # a patch of mere noise is known to hold no nucleus
+            assert shown.all()
+
+
+def test_an_image_that_nobody_reviewed_is_refused(training_images):
+    blank = TrainingImage(training_images[0].image, np.full((360, 360), -1, np.int32), "blank")
+    with pytest.raises(ValueError, match="without a reviewed pixel"):
+        PatchSampler([blank], TrainConfig())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5])
+def test_replayed_micrographs_get_their_share(training_images, share):
+    new, old = training_images
+    old = replace(old, is_replay=True)
+    sampler = PatchSampler([new, old, old, old], TrainConfig(), share)
+    assert sampler.weights[1:].sum() == pytest.approx(share)
+    assert sampler.weights.sum() == pytest.approx(1)

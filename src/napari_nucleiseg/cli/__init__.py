@@ -14,6 +14,7 @@ from . import (
     check,
     demo,
     evaluate,
+    finetune,
     lr_find,
     models,
     probe,
@@ -43,6 +44,7 @@ app = typer.Typer(
       nucleiseg evaluate results/ truth/           how good is it?
       nucleiseg check mine/                        is my training data sound?
       nucleiseg train --data mine/ --out run       a model of your own
+      nucleiseg finetune --data mine/ --out mine2  a better one from a few corrections
 
     Results go to files, the summary to standard output, all else (progress, notices, errors) to
     standard error. Exit codes: 0 all is done, 1 some inputs failed, 2 a wrong input or setting,
@@ -52,6 +54,7 @@ app.command("segment")(segment.segment)
 app.command("evaluate")(evaluate.evaluate)
 app.command("check")(check.check)
 app.command("train")(train.train)
+app.command("finetune")(finetune.finetune)
 app.command("lr-find")(lr_find.lr_find)
 app.command("probe")(probe.probe)
 app.add_typer(study.app, name="study")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -32,11 +31,10 @@ from .console import (
     say,
     say_error,
 )
+from .stopping import stopping
 
 if TYPE_CHECKING:
     from ..events import EpochDone
-
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def _tell_about(part: str | None) -> None:
@@ -162,44 +160,28 @@ def _train(data: Path, config: TrainConfig, out: Path, *, resume: bool) -> tuple
     from ..events import BatchDone, DeviceChosen, EpochDone, LeftOut, Notice
     from ..training import train as train_events
 
-    stop_asked = False
-    between_steps = False
-
-    def ask_to_stop(*_: object) -> None:
-        nonlocal stop_asked
-        if stop_asked or not between_steps:
-            raise KeyboardInterrupt
-        # a step that is cut in two would leave half-changed weights in the checkpoint
-        stop_asked = True
-        say("Stopping after this step; press Ctrl-C again to stop at once.")
-
-    earlier = {number: signal.signal(number, ask_to_stop) for number in _STOP_SIGNALS}
     epoch = left_out = 0
-    try:
-        with (
-            progress_bar() as bar,
-            closing(train_events(data, config, out, resume=resume)) as events,  # type: ignore[type-var]
-        ):
-            task = None if bar is None else bar.add_task("training", total=1.0)
-            for event in events:
-                if isinstance(event, BatchDone):
-                    between_steps, epoch = True, event.epoch - 1
-                    if bar is not None and task is not None:
-                        text = f"epoch {event.epoch}, loss {event.loss:.4f}"
-                        bar.update(task, completed=event.progress, description=text)
-                elif isinstance(event, EpochDone):
-                    epoch = event.epoch
-                    say(_epoch_line(event))
-                elif isinstance(event, (Notice, DeviceChosen)):
-                    left_out += isinstance(event, LeftOut)
-                    say(event.text)
-                if stop_asked:
-                    break
-    except KeyboardInterrupt:
-        stop_asked = True
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
+    with (
+        stopping() as stop,
+        progress_bar() as bar,
+        closing(train_events(data, config, out, resume=resume)) as events,  # type: ignore[type-var]
+    ):
+        task = None if bar is None else bar.add_task("training", total=1.0)
+        for event in events:
+            if isinstance(event, BatchDone):
+                stop.between_steps, epoch = True, event.epoch - 1
+                if bar is not None and task is not None:
+                    text = f"epoch {event.epoch}, loss {event.loss:.4f}"
+                    bar.update(task, completed=event.progress, description=text)
+            elif isinstance(event, EpochDone):
+                epoch = event.epoch
+                say(epoch_line(event))
+            elif isinstance(event, (Notice, DeviceChosen)):
+                left_out += isinstance(event, LeftOut)
+                say(event.text)
+            if stop.asked:
+                break
+    stop_asked = stop.asked
     if not distributed.is_first():
         return stop_asked, left_out
     last = out / "last.pt"
@@ -218,7 +200,7 @@ def _train(data: Path, config: TrainConfig, out: Path, *, resume: bool) -> tuple
     return stop_asked, left_out
 
 
-def _epoch_line(event: EpochDone) -> str:
+def epoch_line(event: EpochDone) -> str:
     """One epoch in one line."""
     parts = [
         f"epoch {event.epoch}",

@@ -28,12 +28,15 @@ class TrainingImage:
     name : str
     classes : int
         How many classes the numbers carry; see `napari_nucleiseg.data.classes`.
+    is_replay : bool
+        Whether it is there to keep an old skill, not to teach a new one.
     """
 
     image: np.ndarray
     labels: np.ndarray
     name: str
     classes: int = 1
+    is_replay: bool = False
 
     @property
     def group(self) -> str:
@@ -47,24 +50,41 @@ class PatchSampler:
     """Draws batches; the same seed and step give the same batch, whatever was drawn before.
 
     Kinds of picture are drawn by the square root of their number, so that rare ones count, and
-    large micrographs by the square root of their area.
+    large micrographs by the square root of their area. Where only parts of a micrograph are
+    reviewed, each patch shows some of them. Replayed micrographs get a share of the patches of
+    their own.
 
     Parameters
     ----------
     images : sequence of TrainingImage
     config : TrainConfig
+    replay : float
+        Share of the patches that come from replayed micrographs, 0..1.
     """
 
-    def __init__(self, images: Sequence[TrainingImage], config: TrainConfig) -> None:
+    def __init__(
+        self, images: Sequence[TrainingImage], config: TrainConfig, replay: float = 0.0
+    ) -> None:
         self.images, self.config = list(images), config
-        groups = [i.group for i in self.images]
-        area = np.array([i.labels.size for i in self.images], float) / config.patch_px**2
-        within = np.sqrt(np.clip(area, 1, 16))
+        self.reviewed = [_reviewed(i.labels) for i in self.images]
+        replayed = np.array([i.is_replay for i in self.images])
+        weights = np.zeros(len(self.images))
+        for members, share in ((~replayed, 1 - replay), (replayed, replay)):
+            if members.any():
+                weights[members] = share * self._weights(np.flatnonzero(members))
+        self.weights = weights / weights.sum()
+
+    def _weights(self, members: np.ndarray) -> np.ndarray:
+        """How often each of some images is drawn, in all 1."""
+        groups = [self.images[n].group for n in members]
+        area = np.array([self.images[n].labels.size for n in members], float)
+        within = np.sqrt(np.clip(area / self.config.patch_px**2, 1, 16))
         weights = np.zeros(len(groups))
         for group in set(groups):
             mine = np.array([g == group for g in groups])
             weights[mine] = within[mine] / within[mine].sum() * np.sqrt(mine.sum())
-        self.weights = weights / weights.sum()
+        total: float = weights.sum()
+        return np.asarray(weights / total)
 
     def batch(
         self, step: int, strength: float = 1.0, share: Iterable[int] | None = None
@@ -101,16 +121,48 @@ class PatchSampler:
         size = self.config.patch_px
         if rng.random() < augment.empty:
             return empty_patch(size, rng), np.zeros((size, size), np.int32)
-        source = self.images[int(rng.choice(len(self.images), p=self.weights))]
-        height, width = source.labels.shape
-        margin_y, margin_x = min(size, height) / 2, min(size, width) / 2
-        centre = (
-            float(rng.uniform(margin_y, max(margin_y, height - margin_y))),
-            float(rng.uniform(margin_x, max(margin_x, width - margin_x))),
-        )
-        patch, truth = window(
-            source.image, source.labels, centre, size, augment, rng, source.classes
-        )
+        chosen = int(rng.choice(len(self.images), p=self.weights))
+        source = self.images[chosen]
+
+        def cut() -> tuple[Tensor, np.ndarray]:
+            centre = self._centre(chosen, rng)
+            return window(source.image, source.labels, centre, size, augment, rng, source.classes)
+
+        patch, truth = cut()
+        while not (truth >= 0).any():
+            patch, truth = cut()
         if augment.dim and rng.random() < augment.dim:
             patch = dim_nuclei(patch, truth, rng)
         return vary_intensity(patch, augment, rng), truth
+
+    def _centre(self, chosen: int, rng: np.random.Generator) -> tuple[float, float]:
+        """Middle of a patch of an image: anywhere, or close to something reviewed."""
+        places = self.reviewed[chosen]
+        height, width = self.images[chosen].labels.shape
+        # beyond its border a micrograph is mirrored, which is better than never to reach a corner
+        inner = self.config.patch_px / (2 if places is None else 4)
+        margins = np.minimum(inner, np.array([height, width]) / 2)
+        most = np.array([height, width]) - margins
+        if places is None:
+            y, x = rng.uniform(margins, most)
+        else:
+            near = places[int(rng.integers(len(places)))] + rng.uniform(-inner, inner, 2)
+            y, x = np.clip(near, margins, most)
+        return float(y), float(x)
+
+
+def _reviewed(labels: np.ndarray) -> np.ndarray | None:
+    """(N, 2) places (y, x) of reviewed pixels, some of each area; None where all are.
+
+    Raises
+    ------
+    ValueError
+        If no pixel is.
+    """
+    known = labels >= 0
+    if known.all():
+        return None
+    if not known.any():
+        raise ValueError("an image without a reviewed pixel has no patches")
+    places = 4 * np.argwhere(known[::4, ::4])
+    return places if len(places) else np.argwhere(known)
