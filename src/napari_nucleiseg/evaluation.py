@@ -13,7 +13,7 @@ import numpy as np
 from .errors import FileError, SettingError, ShapeError, reason
 from .events import Event, LeftOut, Notice
 from .io import SUFFIXES, LooksLikeMicrograph, name_of, read_labels, refuse_zarr
-from .metrics import METRICS
+from .metrics import METRICS, scores_of_nuclei
 from .metrics._matching import THRESHOLDS, Overlaps
 from .metrics.average_precision import ap_at
 
@@ -234,7 +234,7 @@ def score_image(truth: np.ndarray, found: np.ndarray) -> dict[str, float]:
 
 
 def _scores(table: Overlaps) -> dict[str, float]:
-    return {name: float(METRICS.module(name).score(table)) for name in METRICS.names()}
+    return {name: float(METRICS.module(name).score(table)) for name in scores_of_nuclei()}
 
 
 def _by_threshold(values: np.ndarray) -> dict[str, float]:
