@@ -14,6 +14,8 @@ import numpy as np
 
 from ._matching import Overlaps
 
+TITLE = "AJI"
+
 
 def score(overlaps: Overlaps) -> float:
     """Shared over united pixels of each true nucleus and its best prediction, extra ones added.

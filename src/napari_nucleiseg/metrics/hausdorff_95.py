@@ -15,6 +15,8 @@ import numpy as np
 
 from ._surfaces import foreground_distances
 
+TITLE = "HD95 (px)"
+
 
 def hausdorff_95(truth: np.ndarray, prediction: np.ndarray) -> float:
     """95 % of either outline lie within this distance of the other one.

@@ -8,6 +8,8 @@ import numpy as np
 
 from ._matching import Overlaps
 
+TITLE = "Precision"
+
 
 def score(overlaps: Overlaps, threshold: float = 0.5) -> float:
     """TP / (TP + FP) at an IoU threshold; without any nucleus 1, without a found one 0."""

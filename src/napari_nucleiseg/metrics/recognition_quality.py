@@ -10,4 +10,6 @@ from __future__ import annotations
 
 from .f1 import build, score
 
-__all__ = ["build", "score"]
+__all__ = ["TITLE", "build", "score"]
+
+TITLE = "RQ"

@@ -14,6 +14,8 @@ import numpy as np
 
 from ._matching import Overlaps
 
+TITLE = "SQ"
+
 
 def score(overlaps: Overlaps) -> float:
     """Mean IoU of matches at IoU 0.5; 0 without a match, 1 where neither image holds a nucleus."""

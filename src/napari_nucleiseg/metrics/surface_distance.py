@@ -14,6 +14,8 @@ import numpy as np
 
 from ._surfaces import foreground_distances
 
+TITLE = "ASD (px)"
+
 
 def surface_distance(truth: np.ndarray, prediction: np.ndarray) -> float:
     """Mean distance of the points of either outline to the other one.
