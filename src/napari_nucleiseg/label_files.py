@@ -27,7 +27,7 @@ def match_files(prediction: Path, truth: Path) -> dict[str, tuple[Path | None, P
         refuse_zarr(path)
     if prediction.is_file() and truth.is_file():
         return {shared_name(truth): (prediction, truth)}
-    found, true = _label_files(prediction), _label_files(truth)
+    found, true = label_files(prediction), label_files(truth)
     if prediction.is_file() or truth.is_file():
         # one file against a folder: the rest of the folder is not missing
         wanted = found if prediction.is_file() else true
@@ -40,7 +40,7 @@ def shared_name(path: Path) -> str:
     return (path.name if path.is_dir() else name_of(path)).removesuffix("_labels")
 
 
-def _label_files(folder: Path) -> dict[str, Path]:
+def label_files(folder: Path) -> dict[str, Path]:
     """Label images of a folder by name; where there are none, its folders (a file per nucleus)."""
     if folder.is_file():
         return {shared_name(folder): folder}

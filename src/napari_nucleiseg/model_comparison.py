@@ -12,6 +12,9 @@ from .evaluation import Evaluated, ImageCompared
 from .metrics import distances_of_outlines, scores_of_nuclei, title
 from .statistics import Difference, paired_bootstrap
 
+LEAST_IMAGES = 5
+"""With fewer images an interval says little about others, and no model is called better."""
+
 
 @dataclass(frozen=True)
 class ScoreCompared:
@@ -77,6 +80,11 @@ class ModelsCompared:
         better = sum(one > other for one, other in pairs)
         worse = sum(one < other for one, other in pairs)
         one, other = self.names
+        if len(pairs) < LEAST_IMAGES:
+            return (
+                f"AP differs by {self.scores[0].difference.mean:+.3f}; {len(pairs)} images are too "
+                f"few to tell whether {one} or {other} is better."
+            )
         return (
             f"{self.scores[0].words(one, other)}. {one} is better on {better}, {other} on {worse} "
             f"of {len(pairs)} images."

@@ -80,7 +80,15 @@ def as_parquet(table: Table) -> bytes:
 
 
 def stacked(tables: Sequence[Table]) -> dict[str, np.ndarray]:
-    """Tables with the same columns, one below the other."""
+    """Tables one below the other; a column that one of them lacks is not a number there."""
+    names = dict.fromkeys(name for table in tables for name in table)
+    lengths = [len(next(iter(table.values()))) for table in tables]
     return {
-        name: np.concatenate([np.asarray(table[name]) for table in tables]) for name in tables[0]
+        name: np.concatenate(
+            [
+                np.asarray(table[name]) if name in table else np.full(length, np.nan)
+                for table, length in zip(tables, lengths, strict=True)
+            ]
+        )
+        for name in names
     }

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import demo, evaluate, lr_find, models, probe, segment, train
+from . import demo, evaluate, lr_find, measure, models, probe, segment, train
 from .console import interrupt, manual, say
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app = typer.Typer(
       nucleiseg segment cells.tif --out results    one micrograph
       nucleiseg segment scans/ --out results       all micrographs of a folder
       nucleiseg evaluate results/ truth/           how good is it?
+      nucleiseg measure results/ --out nuclei.csv  a table of all nuclei
       nucleiseg train --data mine/ --out run       a model of your own
 
     Results go to files, the summary to standard output, all else (progress, notices, errors) to
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 app.command("segment")(segment.segment)
 app.command("evaluate")(evaluate.evaluate)
+app.command("measure")(measure.measure)
 app.command("train")(train.train)
 app.command("lr-find")(lr_find.lr_find)
 app.command("probe")(probe.probe)

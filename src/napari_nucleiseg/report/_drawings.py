@@ -123,7 +123,7 @@ def colour_labels(labels: np.ndarray) -> np.ndarray:
 def draw_errors(
     comparison: Comparison, kinds: Kinds, step: int = 1, ground: np.ndarray | None = None
 ) -> np.ndarray:
-    """Each nucleus in the colour of its kind, over the micrograph or on dark grey.
+    """Each nucleus in the colour of its kind, over the micrograph in grey or on dark grey.
 
     Parameters
     ----------
@@ -144,7 +144,10 @@ def draw_errors(
     table = np.zeros((len(Kind) + 1, 3))
     for kind in Kind:
         table[kind] = [int(kind.colour[i : i + 2], 16) for i in (1, 3, 5)]
-    picture = np.full((*image.shape, 3), 24.0) if ground is None else ground * 0.6
+    picture = np.full((*image.shape, 3), 24.0)
+    if ground is not None:
+        # in grey: the colours of a stain would mix with those of the kinds
+        picture[:] = 0.6 * ground.mean(axis=-1, keepdims=True)
     inside = image > 0
     edge = inside & outlines(places)
     picture[inside] = 0.4 * picture[inside] + 0.6 * table[image[inside]]

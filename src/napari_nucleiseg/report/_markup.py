@@ -11,14 +11,16 @@ from ..comparison import Kind
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --faint: #8882; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto;
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1240px; margin: 2rem auto;
   padding: 0 1rem; }
 h1 { font-size: 1.6rem; overflow-wrap: anywhere; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 p.note { opacity: .75; max-width: 75ch; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
+th, td { padding: .25rem .55rem; text-align: right; white-space: nowrap;
+  border-bottom: 1px solid var(--line); }
+th:first-child, td:first-child { text-align: left; min-width: 9rem; white-space: normal;
+  overflow-wrap: anywhere; }
 thead th { vertical-align: bottom; white-space: nowrap; }
 svg { width: 100%; max-width: 640px; font: 12px system-ui, sans-serif; }
 svg text { fill: currentColor; } svg .grid { stroke: var(--line); }
@@ -26,7 +28,7 @@ svg .curve { fill: none; stroke-width: 2.2; }
 .bar { display: flex; height: 1.3rem; margin: .15rem 0 .7rem; }
 .bar span { min-width: 1px; } .key { display: inline-block; margin-right: 1.2rem; }
 .key i, td i { display: inline-block; width: .8em; height: .8em; margin-right: .4em; }
-.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: .6rem; }
+.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(165px, 1fr)); gap: .6rem; }
 figure { margin: 0; } img { width: 100%; image-rendering: auto; display: block; }
 figcaption { font-size: .85rem; opacity: .8; }
 h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; overflow-wrap: anywhere; }

@@ -53,9 +53,9 @@ _SCORES = (
 )
 _ERRORS = (
     "Merged: a prediction covers more than one true nucleus with an IoU over 0.1, and those "
-    "nuclei. Split: the reverse. Of the others: correct from the threshold on, poor outline with an IoU "
-    "over 0.1, else missed; extra is a prediction without a true nucleus. Extra ones come on top "
-    "of the true nuclei."
+    "nuclei. Split: the reverse. Of the others: correct from the threshold on, poor outline with "
+    "an IoU over 0.1, else missed; extra is a prediction without a true nucleus. Extra ones come "
+    "on top of the true nuclei."
 )
 _CONFUSION = (
     "Rows: kind of the true nucleus. Columns: kind of the prediction that covers it best. In "
