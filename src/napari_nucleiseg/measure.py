@@ -140,7 +140,8 @@ def _intensities(
     _, starts = np.unique(labels.ravel()[at[order]], return_index=True)
     names = ("mean", "sd", "integrated", *(f"p{p:g}" for p in percentiles))
     rows = np.empty((len(starts), len(names)))
-    for row, start, stop in zip(rows, starts, [*starts[1:], len(values)], strict=True):
+    stops = np.append(starts, len(values))[1:]
+    for row, start, stop in zip(rows, starts, stops, strict=True):
         inside = values[start:stop]
         row[:3] = inside.mean(), inside.std(), inside.sum()
         row[3:] = np.percentile(inside, percentiles)
