@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 from napari_nucleiseg.errors import FileError
-from napari_nucleiseg.files import write_whole
+from napari_nucleiseg.files import write_together, write_whole
 
 
 def test_a_file_in_a_new_folder(tmp_path):
@@ -33,3 +35,23 @@ def test_a_folder_in_the_way_is_said(tmp_path):
     with pytest.raises(FileError, match=r"could not be written.*a\.bin"):
         write_whole(tmp_path / "a.bin", lambda file: file.write(b"x"))
     assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+class TestTogether:
+    FILES: ClassVar = {"a.txt": b"new a", "b.txt": b"new b"}
+
+    def test_all_files_are_there_and_nothing_else(self, tmp_path):
+        write_together(tmp_path / "new", self.FILES)
+        assert {p.name: p.read_bytes() for p in (tmp_path / "new").iterdir()} == self.FILES
+
+    def test_none_is_replaced_if_one_cannot_be_written(self, tmp_path):
+        (tmp_path / "a.txt").write_bytes(b"earlier")
+        with pytest.raises(FileError, match="could not be written"):
+            write_together(tmp_path, {"a.txt": b"new", "x" * 300: b""})
+        assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+        assert (tmp_path / "a.txt").read_bytes() == b"earlier"
+
+    def test_a_file_in_the_place_of_the_folder_is_said(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(FileError, match=r"folder cannot be written to.*file"):
+            write_together(tmp_path / "file", self.FILES)

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .errors import FileError, SettingError, ShapeError, reason
+from .comparison import Comparison, Kind, classify, compare
+from .errors import FileError, SettingError, ShapeError
 from .events import Event, LeftOut, Notice
-from .io import SUFFIXES, LooksLikeMicrograph, name_of, read_labels, refuse_zarr
-from .metrics import METRICS
+from .io import LooksLikeMicrograph, pixel_size_of, read_labels
+from .label_files import check_complete, find_micrographs, in_short, match_files, read_index
+from .metrics import METRICS, distances_of_outlines, scores_of_nuclei
 from .metrics._matching import THRESHOLDS, Overlaps
 from .metrics.average_precision import ap_at
 
-_NAMED_AT_MOST = 5
+
+@dataclass(frozen=True)
+class Files:
+    """Where the label images of an image lie, and its micrograph where one was given."""
+
+    prediction: Path
+    truth: Path
+    micrograph: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -29,15 +38,24 @@ class ImageCompared(Event):
     name : str
         Name of the image, without suffix and ``_labels``.
     group : str
-        Its modality in the index, else empty.
+        Its modality in the index, or what its column ``group`` says; else empty.
     true_count, found_count : int
         Numbers of nuclei.
     scores : dict of float
         By the metric's name.
     ap : dict of float
         AP at each IoU threshold, by ``"0.50"``, ``"0.55"``, ...
+    distances_px : dict of float
+        Of the foregrounds' outlines, by the metric's name; not a number where one is empty.
+    kinds : dict of int
+        Number of nuclei that are correct, missed, extra, merged, split, with a poor outline.
     done, total : int
         Images compared so far, and in all.
+    nuclei : dict of (R,) ndarray
+        The table of `napari_nucleiseg.comparison.Comparison.table`.
+    kind_of_predictions : dict of dict of int
+        That of `napari_nucleiseg.comparison.Comparison.kind_of_predictions`.
+    files : Files
     """
 
     name: str
@@ -46,8 +64,26 @@ class ImageCompared(Event):
     found_count: int
     scores: dict[str, float]
     ap: dict[str, float]
+    distances_px: dict[str, float]
+    kinds: dict[str, int]
     done: int
     total: int
+    nuclei: dict[str, np.ndarray] = field(repr=False)
+    kind_of_predictions: dict[str, dict[str, int]]
+    files: Files
+
+    def record(self) -> dict[str, Any]:
+        """Its scores as plain values, for a JSON file."""
+        return {
+            "name": self.name,
+            "group": self.group,
+            "true_count": self.true_count,
+            "found_count": self.found_count,
+            "scores": self.scores,
+            "ap": self.ap,
+            "distances_px": _plain(self.distances_px),
+            "kinds": self.kinds,
+        }
 
 
 @dataclass(frozen=True)
@@ -65,6 +101,10 @@ class Summary:
         Each metric with the nuclei of all images taken together.
     pooled_ap : dict of float
         The same for the AP at each threshold.
+    mean_distances_px : dict of float
+        Mean of each distance over the images where it is a number; there may be none.
+    kinds : dict of int
+        Number of nuclei of each kind in all images.
     """
 
     images: int
@@ -74,6 +114,12 @@ class Summary:
     mean_ap: dict[str, float]
     pooled: dict[str, float]
     pooled_ap: dict[str, float]
+    mean_distances_px: dict[str, float]
+    kinds: dict[str, int]
+
+    def record(self) -> dict[str, Any]:
+        """All of it as plain values, for a JSON file."""
+        return {**vars(self), "mean_distances_px": _plain(self.mean_distances_px)}
 
 
 @dataclass(frozen=True)
@@ -83,26 +129,35 @@ class Evaluated(Event):
     Attributes
     ----------
     summaries : dict of Summary
-        ``"all"``, and each modality where an index names them.
+        ``"all"``, and each group where an index names them.
     images : tuple of ImageCompared
+    threshold : float
+        Least IoU of a match that the kinds of nuclei were named with.
     """
 
     summaries: dict[str, Summary]
     images: tuple[ImageCompared, ...]
+    threshold: float = 0.5
 
     def record(self) -> dict[str, Any]:
         """All of it as plain values, for a JSON file."""
-        images = [
-            {k: v for k, v in vars(i).items() if k not in ("done", "total")} for i in self.images
-        ]
         return {
-            "summary": {name: dict(vars(summary)) for name, summary in self.summaries.items()},
-            "images": images,
+            "threshold": self.threshold,
+            "summary": {name: summary.record() for name, summary in self.summaries.items()},
+            "images": [image.record() for image in self.images],
         }
 
 
 def evaluate(
-    prediction: Path, truth: Path, *, index: Path | None = None, split: str | None = None
+    prediction: Path,
+    truth: Path,
+    *,
+    index: Path | None = None,
+    split: str | None = None,
+    group: str | None = None,
+    images: Path | None = None,
+    pixel_size_um: float | None = None,
+    threshold: float = 0.5,
 ) -> Iterator[Event]:
     """Compare predicted label images with true ones.
 
@@ -116,6 +171,14 @@ def evaluate(
         only images listed there count, and each modality gets its own summary.
     split : str or None
         Only images of this split of the index count.
+    group : str or None
+        Column of the index that images are summed up by, instead of ``modality``.
+    images : Path or None
+        The micrograph, or a folder of them with the same names, for pictures in a report.
+    pixel_size_um : float or None
+        Side of a pixel in µm; by itself that of the micrograph or of the label image.
+    threshold : float
+        Least IoU at which a nucleus is correct, 0.5 to 1. Scores have their own thresholds.
 
     Yields
     ------
@@ -129,84 +192,142 @@ def evaluate(
         If an image lacks its true or predicted label image, or if one cannot be read, or if a
         true one looks like a micrograph.
     SettingError
-        If the index does not say what is asked of it.
+        If the index does not say what is asked of it, or if the threshold is out of range.
     ShapeError
         If two label images differ in size.
     """
-    if split is not None and index is None:
-        raise SettingError(
-            "A split needs an index that says what belongs to it", split, "Add --index"
-        )
-    pairs = _match(prediction, truth)
+    for what, value in (("split", split), ("group", group)):
+        if value is not None and index is None:
+            raise SettingError(
+                f"A {what} needs an index that says what belongs to it", value, "Add --index"
+            )
+    if not 0.5 <= threshold <= 1:
+        raise SettingError("An IoU threshold must lie between 0.5 and 1", str(threshold))
+    pairs = match_files(prediction, truth)
+    micrographs = {} if images is None else find_micrographs(images)
     if index is not None:
-        groups = _read_index(index, split)
+        groups = read_index(index, split, group)
     else:
         groups = {name: "" for name, (_, true) in pairs.items() if true is not None}
         if extra := [name for name in pairs if name not in groups]:
             yield LeftOut(
                 f"{len(extra)} of {len(pairs)} predictions have no true label image and do not "
-                f"count: {_list(extra)}"
+                f"count: {in_short(extra)}"
             )
     names = sorted(groups)
-    _check_complete(pairs, names, prediction, truth)
+    check_complete(pairs, names, prediction, truth)
+    if images is not None and images.is_file() and len(names) == 1:
+        micrographs = {names[0]: images}
+    if images is not None and (without := [n for n in names if n not in micrographs]):
+        yield Notice(f"{len(without)} images have no micrograph in {images}: {in_short(without)}")
     compared: list[ImageCompared] = []
     tables: list[Overlaps] = []
     for name in names:
         found_path, true_path = pairs[name]
         if found_path is None or true_path is None:
             raise TypeError(f"{name} passed the check and is not complete")
-        true, notices = read_labels(true_path)
-        if any(isinstance(text, LooksLikeMicrograph) for text in notices):
-            raise FileError(
-                "The true label image looks like a micrograph, with grey values as numbers",
-                str(true_path),
-                "Give label images as truth, with 0 as background and a number for each nucleus",
-            )
-        found, more = read_labels(found_path)
-        for text in (*notices, *more):
+        files = Files(found_path, true_path, micrographs.get(name))
+        size = (pixel_size_um,) * 2 if pixel_size_um is not None else _pixel_size(files)
+        true, found, notices = _read(files)
+        for text in notices:
             yield Notice(text)
-        if true.shape != found.shape:
-            raise ShapeError(
-                "True and predicted label image differ in size",
-                f"{true_path} is {_size(true)}, {found_path} is {_size(found)}",
-                "Compare label images of the same field of view",
-            )
-        if (true < 0).any():
-            found = np.where(true < 0, 0, found)
-        table = Overlaps.between(true, found)
-        tables.append(table)
-        event = ImageCompared(
-            name,
-            groups[name],
-            len(table.true_areas),
-            len(table.found_areas),
-            _scores(table),
-            _by_threshold(ap_at(table)),
-            len(compared) + 1,
-            len(names),
+        comparison = compare(true, found, pixel_size_um=size)
+        tables.append(comparison.overlaps)
+        event = _compared(
+            comparison, files, name, groups[name], threshold, (len(compared) + 1, len(names))
         )
         compared.append(event)
         yield event
-    summaries = {"all": summarise(tables)}
-    for group in sorted({groups[n] for n in names} - {""}):
-        mine = [t for t, n in zip(tables, names, strict=True) if groups[n] == group]
-        summaries[group] = summarise(mine)
-    yield Evaluated(summaries, tuple(compared))
+    summaries = {"all": summarise(compared, tables)}
+    for one in sorted({groups[n] for n in names} - {""}):
+        mine = [i for i, image in enumerate(compared) if image.group == one]
+        summaries[one] = summarise([compared[i] for i in mine], [tables[i] for i in mine])
+    yield Evaluated(summaries, tuple(compared), threshold)
 
 
-def summarise(tables: list[Overlaps]) -> Summary:
+def _pixel_size(files: Files) -> tuple[float, float] | None:
+    """That of the micrograph, where it says one, else that of either label image."""
+    for path in (files.micrograph, files.truth, files.prediction):
+        if path is not None and path.is_file() and (size := pixel_size_of(path)) is not None:
+            return size
+    return None
+
+
+def _read(files: Files) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """True and predicted label image, and what was converted on the way."""
+    true, notices = read_labels(files.truth)
+    if any(isinstance(text, LooksLikeMicrograph) for text in notices):
+        raise FileError(
+            "The true label image looks like a micrograph, with grey values as numbers",
+            str(files.truth),
+            "Give label images as truth, with 0 as background and a number for each nucleus",
+        )
+    found, more = read_labels(files.prediction)
+    if true.shape != found.shape:
+        raise ShapeError(
+            "True and predicted label image differ in size",
+            f"{files.truth} is {_size(true)}, {files.prediction} is {_size(found)}",
+            "Compare label images of the same field of view",
+        )
+    return true, found, (*notices, *more)
+
+
+def _compared(
+    comparison: Comparison,
+    files: Files,
+    name: str,
+    group: str,
+    threshold: float,
+    progress: tuple[int, int],
+) -> ImageCompared:
+    kinds = classify(comparison.overlaps, threshold)
+    return ImageCompared(
+        name,
+        group,
+        len(comparison.overlaps.true_areas),
+        len(comparison.overlaps.found_areas),
+        _scores(comparison.overlaps),
+        _by_threshold(ap_at(comparison.overlaps)),
+        {
+            distance: METRICS[distance]()(comparison.truth, comparison.prediction)
+            for distance in distances_of_outlines()
+        },
+        kinds.counts(),
+        *progress,
+        comparison.table(kinds),
+        comparison.kind_of_predictions(kinds),
+        files,
+    )
+
+
+def summarise(images: list[ImageCompared], tables: list[Overlaps]) -> Summary:
     """Mean and pooled scores of one image or more."""
-    each = [_scores(table) for table in tables]
     pooled = Overlaps.joined(tables)
     return Summary(
-        images=len(tables),
+        images=len(images),
         true_count=len(pooled.true_areas),
         found_count=len(pooled.found_areas),
-        mean={name: float(np.mean([scores[name] for scores in each])) for name in each[0]},
-        mean_ap=_by_threshold(np.mean([ap_at(table) for table in tables], axis=0)),
+        mean=_mean([image.scores for image in images]),
+        mean_ap=_mean([image.ap for image in images]),
         pooled=_scores(pooled),
         pooled_ap=_by_threshold(ap_at(pooled)),
+        mean_distances_px=_mean([image.distances_px for image in images]),
+        kinds={kind.words: sum(i.kinds[kind.words] for i in images) for kind in Kind},
     )
+
+
+def _mean(records: list[dict[str, float]]) -> dict[str, float]:
+    """Mean of each value over the images where it is a number."""
+    means = {}
+    for name in records[0]:
+        known = [record[name] for record in records if not math.isnan(record[name])]
+        means[name] = float(np.mean(known)) if known else math.nan
+    return means
+
+
+def _plain(values: Mapping[str, float]) -> dict[str, float | None]:
+    """As JSON has it: nothing where there is no number."""
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
 def score_image(truth: np.ndarray, found: np.ndarray) -> dict[str, float]:
@@ -234,7 +355,7 @@ def score_image(truth: np.ndarray, found: np.ndarray) -> dict[str, float]:
 
 
 def _scores(table: Overlaps) -> dict[str, float]:
-    return {name: float(METRICS.module(name).score(table)) for name in METRICS.names()}
+    return {name: float(METRICS.module(name).score(table)) for name in scores_of_nuclei()}
 
 
 def _by_threshold(values: np.ndarray) -> dict[str, float]:
@@ -243,105 +364,3 @@ def _by_threshold(values: np.ndarray) -> dict[str, float]:
 
 def _size(labels: np.ndarray) -> str:
     return "×".join(str(side) for side in labels.shape)
-
-
-def _list(names: list[str]) -> str:
-    """Some names, and how many more there are."""
-    shown = ", ".join(names[:_NAMED_AT_MOST])
-    more = len(names) - _NAMED_AT_MOST
-    return f"{shown} and {more} more" if more > 0 else shown
-
-
-def _match(prediction: Path, truth: Path) -> dict[str, tuple[Path | None, Path | None]]:
-    """Predicted and true label image of each name, None where one is missing."""
-    for path in (prediction, truth):
-        if not path.exists():
-            raise FileError("There is no such file or folder", str(path), "Check the path")
-        refuse_zarr(path)
-    if prediction.is_file() and truth.is_file():
-        return {_name(truth): (prediction, truth)}
-    found, true = _label_files(prediction), _label_files(truth)
-    if prediction.is_file() or truth.is_file():
-        # one file against a folder: the rest of the folder is not missing
-        wanted = found if prediction.is_file() else true
-        found, true = ({n: p for n, p in files.items() if n in wanted} for files in (found, true))
-    return {n: (found.get(n), true.get(n)) for n in sorted({*found, *true})}
-
-
-def _name(path: Path) -> str:
-    """Name that a true and a predicted label image share."""
-    return (path.name if path.is_dir() else name_of(path)).removesuffix("_labels")
-
-
-def _label_files(folder: Path) -> dict[str, Path]:
-    """Label images of a folder by name; where there are none, its folders (a file per nucleus)."""
-    if folder.is_file():
-        return {_name(folder): folder}
-    files = sorted(
-        p
-        for p in folder.iterdir()
-        if p.suffix.lower() in SUFFIXES and p.is_file() and p.name[0] != "."
-    )
-    files = [p for p in files if not p.name.endswith("_overlay.png")]
-    # beside x_labels.tif, x.tif is the micrograph
-    labelled = {_name(p) for p in files if name_of(p).endswith("_labels")}
-    files = [p for p in files if name_of(p).endswith("_labels") or _name(p) not in labelled]
-    found: dict[str, Path] = {}
-    for path in files or sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != "."):
-        other = found.setdefault(_name(path), path)
-        if other != path:
-            raise FileError(
-                "Two label images have the same name",
-                f"{other.name} and {path.name} in {folder}",
-                "Move one of them away",
-            )
-    if not found:
-        raise FileError("The folder holds no label images", str(folder), "Check the path")
-    return found
-
-
-def _check_complete(
-    pairs: Mapping[str, tuple[Path | None, Path | None]],
-    names: Sequence[str],
-    prediction: Path,
-    truth: Path,
-) -> None:
-    """Raise if an image that counts lacks its prediction or its true label image."""
-    kinds = (("prediction", prediction), ("true label image", truth))
-    for which, (kind, folder) in enumerate(kinds):
-        missing = [n for n in names if n not in pairs or pairs[n][which] is None]
-        if missing:
-            raise FileError(
-                f"{len(missing)} of {len(names)} images have no {kind}",
-                f"{_list(missing)} (looked for in {folder})",
-                "Files belong together whose names are equal without suffix and without _labels",
-            )
-    if not names:
-        raise FileError(
-            "No predicted label image has a true one of the same name",
-            f"{prediction} and {truth}",
-            "Files belong together whose names are equal without suffix and without _labels",
-        )
-
-
-def _read_index(index: Path, split: str | None) -> dict[str, str]:
-    """Modality of each image that counts."""
-    try:
-        with index.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FileError("The index cannot be read", f"{index} ({reason(error)})") from error
-    columns = {"image_id"} if split is None else {"image_id", "split"}
-    if not rows or not columns <= rows[0].keys():
-        raise SettingError(f"The index lacks {' or '.join(sorted(columns))}", str(index))
-    rows = [row for row in rows if row["image_id"]]
-    if not rows:
-        raise SettingError("The index lists no image", str(index), "Fill its column image_id")
-    splits = sorted({(row.get("split") or "").strip() for row in rows} - {""})
-    if split is not None:
-        rows = [row for row in rows if (row["split"] or "").strip().casefold() == split.casefold()]
-    if not rows:
-        raise SettingError(
-            f"{index.name} has no split", repr(split), f"Splits: {', '.join(splits)}"
-        )
-    return {row["image_id"]: (row.get("modality") or "").strip() for row in rows}

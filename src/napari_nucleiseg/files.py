@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -54,9 +54,14 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8; see `write_whole`."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whose content is at hand; see `write_whole`."""
 
     def write(file: IO[bytes]) -> None:
-        file.write(text.encode())
+        file.write(content)
 
     write_whole(path, write)
 
@@ -68,3 +73,33 @@ def file_hash(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write several files of a folder; all are complete before the first one takes its place.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if missing.
+    files : mapping of bytes
+        Contents by name.
+
+    Raises
+    ------
+    FileError
+        If the disk is full or the folder cannot be written to; earlier files are untouched.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as beside:
+            for name, content in files.items():
+                write_bytes(Path(beside, name), content)
+            for name in files:
+                os.replace(Path(beside, name), folder / name)
+    except OSError as error:
+        raise FileError(
+            "The folder cannot be written to",
+            f"{folder} ({error.strerror or error})",
+            "Choose another folder, or check free space and permissions",
+        ) from error

@@ -16,6 +16,7 @@ from . import (
     evaluate,
     finetune,
     lr_find,
+    measure,
     models,
     probe,
     segment,
@@ -43,6 +44,7 @@ app = typer.Typer(
       nucleiseg segment scans/ --out results       all micrographs of a folder
       nucleiseg evaluate results/ truth/           how good is it?
       nucleiseg check mine/                        is my training data sound?
+      nucleiseg measure results/ --out nuclei.csv  a table of all nuclei
       nucleiseg train --data mine/ --out run       a model of your own
       nucleiseg finetune --data mine/ --out mine2  a better one from a few corrections
 
@@ -53,6 +55,7 @@ app = typer.Typer(
 app.command("segment")(segment.segment)
 app.command("evaluate")(evaluate.evaluate)
 app.command("check")(check.check)
+app.command("measure")(measure.measure)
 app.command("train")(train.train)
 app.command("finetune")(finetune.finetune)
 app.command("lr-find")(lr_find.lr_find)

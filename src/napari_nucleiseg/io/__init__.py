@@ -37,6 +37,7 @@ __all__ = [
     "LooksLikeMicrograph",
     "is_zarr",
     "name_of",
+    "pixel_size_of",
     "read_labels",
     "read_micrograph",
     "refuse_zarr",
@@ -241,6 +242,22 @@ def read_labels(path: Path | str) -> Labels:
         return _read_folder(path)
     picture = _format_of(path).read(path, numbers=True)
     return Labels(*to_labels(picture, path.name))
+
+
+def pixel_size_of(path: Path | str) -> tuple[float, float] | None:
+    """Height and width of a pixel in µm as a picture file states them, micrograph or label image.
+
+    Parameters
+    ----------
+    path : Path or str
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read.
+    """
+    picture: Micrograph = _format_of(Path(path)).read(Path(path), numbers=True)
+    return picture.pixel_size_um
 
 
 def _read_folder(folder: Path) -> Labels:

@@ -32,6 +32,10 @@ class Overlaps:
         Pairs of a true and a predicted nucleus that share a pixel, as indices into the areas.
     shared : (K,) int64 ndarray
         Pixels each pair shares.
+    true_ids : (N,) int64 ndarray
+        Numbers of the true nuclei in their label image, ascending.
+    found_ids : (M,) int64 ndarray
+        Numbers of the predicted nuclei in theirs, ascending.
     """
 
     true_areas: np.ndarray
@@ -39,6 +43,8 @@ class Overlaps:
     rows: np.ndarray
     columns: np.ndarray
     shared: np.ndarray
+    true_ids: np.ndarray
+    found_ids: np.ndarray
 
     @classmethod
     def between(cls, truth: np.ndarray, prediction: np.ndarray) -> Overlaps:
@@ -83,11 +89,16 @@ class Overlaps:
             true_at[both] - int((true_ids == 0).any()),
             found_at[both] - int((found_ids == 0).any()),
             pixels[both],
+            true_ids[true_ids > 0],
+            found_ids[found_ids > 0],
         )
 
     @classmethod
     def joined(cls, tables: Sequence[Overlaps]) -> Overlaps:
-        """Many images as one, for pooled scores: their nuclei side by side, none shared."""
+        """Many images as one, for pooled scores: their nuclei side by side, none shared.
+
+        Numbers of nuclei are those of each image, so that they repeat.
+        """
         rows, columns = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         first_row = first_column = 0
         for table in tables:
@@ -102,6 +113,8 @@ class Overlaps:
             np.concatenate(rows),
             np.concatenate(columns),
             np.concatenate([empty, *(t.shared for t in tables)]),
+            np.concatenate([empty, *(t.true_ids for t in tables)]),
+            np.concatenate([empty, *(t.found_ids for t in tables)]),
         )
 
     @property
@@ -116,8 +129,23 @@ class Overlaps:
         """Number of true and predicted nuclei together."""
         return len(self.true_areas) + len(self.found_areas)
 
-    def matched(self, threshold: float) -> np.ndarray:
-        """IoU of the most one-to-one matches there can be at a threshold.
+    def best_pairs(self) -> np.ndarray:
+        """The prediction that each true nucleus has the largest IoU with.
+
+        Returns
+        -------
+        (N,) int64 ndarray
+            Its pair, as an index into ``rows`` and ``columns``; -1 where there is none. Of equal
+            ones it is the first.
+        """
+        best = np.full(len(self.true_areas), -1)
+        # the last to be written stays
+        order = np.lexsort((-np.arange(len(self.rows)), self.iou))
+        best[self.rows[order]] = order
+        return best
+
+    def matches(self, threshold: float) -> np.ndarray:
+        """The most one-to-one matches there can be at a threshold.
 
         From 0.5 on there is nothing to choose. If a nucleus A has IoU >= 0.5 with two others, each
         shares at least half of A's pixels with it; they are disjoint, so each shares exactly half
@@ -131,8 +159,8 @@ class Overlaps:
 
         Returns
         -------
-        (TP,) float64 ndarray
-            One IoU for each match.
+        (TP,) int64 ndarray
+            Which of the pairs are matches, as indices into ``rows`` and ``columns``.
 
         Raises
         ------
@@ -145,11 +173,15 @@ class Overlaps:
                 str(threshold),
                 "Below 0.5 it is not clear which nucleus is which",
             )
-        iou = self.iou
-        good = np.flatnonzero(iou >= threshold)
+        good = np.flatnonzero(self.iou >= threshold)
         good = good[np.unique(self.rows[good], return_index=True)[1]]
         good = good[np.unique(self.columns[good], return_index=True)[1]]
-        matched: np.ndarray = iou[good]
+        found: np.ndarray = good
+        return found
+
+    def matched(self, threshold: float) -> np.ndarray:
+        """(TP,) float64 ndarray: IoU of each of the `matches` at a threshold."""
+        matched: np.ndarray = self.iou[self.matches(threshold)]
         return matched
 
 

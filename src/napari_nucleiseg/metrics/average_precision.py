@@ -14,6 +14,8 @@ import numpy as np
 
 from ._matching import THRESHOLDS, Overlaps
 
+TITLE = "AP"
+
 
 def ap_at(overlaps: Overlaps, thresholds: Sequence[float] = THRESHOLDS) -> np.ndarray:
     """TP / (TP + FP + FN) at each IoU threshold; see `average_precision`."""

@@ -8,6 +8,8 @@ import numpy as np
 
 from ._matching import Overlaps
 
+TITLE = "Count"
+
 
 def score(overlaps: Overlaps) -> float:
     """Smaller number of nuclei over the larger one; 1 where neither image holds a nucleus."""

@@ -8,6 +8,8 @@ import numpy as np
 
 from ._matching import Overlaps
 
+TITLE = "Dice"
+
 
 def score(overlaps: Overlaps) -> float:
     """Twice the shared foreground over the sum of both; 1 where neither has any."""

@@ -8,6 +8,8 @@ import numpy as np
 
 from ._matching import Overlaps
 
+TITLE = "F1"
+
 
 def score(overlaps: Overlaps, threshold: float = 0.5) -> float:
     """2 TP / (2 TP + FP + FN) at an IoU threshold; 1 where neither image holds a nucleus."""

@@ -14,6 +14,8 @@ import numpy as np
 
 from ._matching import Overlaps
 
+TITLE = "IoU"
+
 
 def score(overlaps: Overlaps) -> float:
     """Shared foreground over the foreground of either; 1 where neither has any."""

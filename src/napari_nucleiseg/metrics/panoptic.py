@@ -14,6 +14,8 @@ import numpy as np
 
 from ._matching import Overlaps
 
+TITLE = "PQ"
+
 
 def score(overlaps: Overlaps) -> float:
     """Sum of matched IoU over TP + FP/2 + FN/2; 1 where neither image holds a nucleus."""

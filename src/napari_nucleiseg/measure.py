@@ -1,0 +1,318 @@
+"""Measurements of nuclei: size, shape, intensity, neighbours, as one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from .config import Config
+from .errors import FileError, ShapeError
+from .events import Event, Notice
+from .io import pixel_size_of, read_labels, read_micrograph, refuse_zarr
+from .label_files import find_micrographs, in_short, label_files
+from .metrics._surfaces import Outlines, distances_between
+from .micrograph import Micrograph
+
+# diagonal neighbours touch
+_TOUCHING_PX = 1.5
+_CANDIDATES = 16
+
+
+class MeasureConfig(Config):
+    """What is measured of nuclei."""
+
+    within_px: float = Field(
+        20.0, gt=0, description="nuclei nearer than this, edge to edge, are neighbours; in pixels"
+    )
+    percentiles: tuple[float, ...] = Field(
+        (5.0, 25.0, 50.0, 75.0, 95.0), description="percentiles of the intensity in a nucleus"
+    )
+
+
+def measure(
+    labels: np.ndarray,
+    micrograph: Micrograph | None = None,
+    *,
+    pixel_size_um: tuple[float, float] | None = None,
+    config: MeasureConfig | None = None,
+) -> dict[str, np.ndarray]:
+    """Measure all nuclei of a label image.
+
+    Parameters
+    ----------
+    labels : (H, W) integer ndarray
+        Numbers below 1 are background.
+    micrograph : Micrograph, optional
+        Its channels' intensities are measured; without, only size, shape and neighbours are.
+    pixel_size_um : (float, float), optional
+        Height and width of a pixel in µm; by itself that of the micrograph.
+    config : MeasureConfig, optional
+
+    Returns
+    -------
+    dict of (N,) ndarray
+        Columns by name, a row for each nucleus in the order of their numbers: ``label``, the
+        centre ``y_px`` and ``x_px``, ``area``, ``equivalent_diameter``, ``perimeter`` (in ``_px``
+        and ``_um``), ``solidity``, ``eccentricity``, ``orientation_deg`` (of the long axis, from
+        the vertical, counterclockwise, -90 to 90), ``touching`` and ``neighbours_within`` (numbers
+        of nuclei), ``nearest_edge`` and ``nearest_centre`` (distances to the nearest other
+        nucleus), and of each channel the ``intensity_mean``, ``_sd``, ``_integrated`` and
+        percentiles ``_p5`` and so on. Columns in µm are there only with a pixel size; what a
+        nucleus does not have is not a number.
+
+    Raises
+    ------
+    ShapeError
+        If micrograph and label image differ in size.
+    """
+    config = config or MeasureConfig()
+    if micrograph is not None and micrograph.shape != labels.shape:
+        raise ShapeError(
+            "Micrograph and label image differ in size",
+            "{} is {}×{}, the label image {}×{}".format(
+                micrograph.name, *micrograph.shape, *labels.shape
+            ),
+            "Give the micrograph the nuclei were found in",
+        )
+    if pixel_size_um is None and micrograph is not None:
+        pixel_size_um = micrograph.pixel_size_um
+    labels = np.maximum(labels, 0)
+    table = _shapes(labels, pixel_size_um)
+    table |= _neighbourhood(labels, table, pixel_size_um, config.within_px)
+    if micrograph is not None:
+        for name, pixels in _channels(micrograph):
+            table |= _intensities(labels, pixels, name, config.percentiles)
+    return table
+
+
+def _shapes(labels: np.ndarray, pixel_size_um: tuple[float, float] | None) -> dict[str, np.ndarray]:
+    from skimage.measure import regionprops_table
+
+    properties = ("label", "centroid", "area", "equivalent_diameter_area", "perimeter", "solidity")
+    found = regionprops_table(labels, properties=(*properties, "eccentricity", "orientation"))
+    table = {
+        "label": found["label"],
+        "y_px": found["centroid-0"],
+        "x_px": found["centroid-1"],
+        "area_px": found["area"],
+        "equivalent_diameter_px": found["equivalent_diameter_area"],
+        "perimeter_px": found["perimeter"],
+    }
+    if pixel_size_um is not None:
+        height, width = pixel_size_um
+        table["area_um2"] = found["area"] * height * width
+        side = np.sqrt(height * width)
+        table["equivalent_diameter_um"] = found["equivalent_diameter_area"] * side
+        # of pixels that are not square no perimeter is known
+        table["perimeter_um"] = found["perimeter"] * (height if height == width else np.nan)
+        if height != width:
+            found |= regionprops_table(
+                labels, properties=("eccentricity", "orientation"), spacing=pixel_size_um
+            )
+    table["solidity"] = found["solidity"]
+    table["eccentricity"] = found["eccentricity"]
+    table["orientation_deg"] = np.degrees(found["orientation"])
+    return table
+
+
+def _channels(micrograph: Micrograph) -> Iterator[tuple[str, np.ndarray]]:
+    """Name for the columns, empty where there is one channel only, and pixels of each channel."""
+    if micrograph.axes == "YX":
+        yield "", micrograph.pixels
+    elif micrograph.is_colour:
+        for i, name in enumerate(("red", "green", "blue")):
+            yield f"_{name}", micrograph.pixels[..., i]
+    else:
+        for name, pixels in zip(micrograph.channels, micrograph.pixels, strict=True):
+            yield f"_{name}", pixels
+
+
+def _intensities(
+    labels: np.ndarray, pixels: np.ndarray, channel: str, percentiles: tuple[float, ...]
+) -> dict[str, np.ndarray]:
+    at = np.flatnonzero(labels)
+    order = np.argsort(labels.ravel()[at], kind="stable")
+    values = pixels.ravel()[at[order]].astype(float)
+    _, starts = np.unique(labels.ravel()[at[order]], return_index=True)
+    names = ("mean", "sd", "integrated", *(f"p{p:g}" for p in percentiles))
+    rows = np.empty((len(starts), len(names)))
+    stops = np.append(starts, len(values))[1:]
+    for row, start, stop in zip(rows, starts, stops, strict=True):
+        inside = values[start:stop]
+        row[:3] = inside.mean(), inside.std(), inside.sum()
+        row[3:] = np.percentile(inside, percentiles)
+    return {f"intensity_{name}{channel}": rows[:, i] for i, name in enumerate(names)}
+
+
+def _neighbourhood(
+    labels: np.ndarray,
+    table: dict[str, np.ndarray],
+    pixel_size_um: tuple[float, float] | None,
+    within_px: float,
+) -> dict[str, np.ndarray]:
+    outlines = Outlines.of(labels)
+    centres = np.stack([table["y_px"], table["x_px"]], axis=1)
+    found = _nearest(outlines, centres, (1.0, 1.0), within_px)
+    columns = {
+        "touching": found.touching,
+        "neighbours_within": found.within,
+        "nearest_edge_px": found.edge,
+        "nearest_centre_px": found.centre,
+    }
+    if pixel_size_um is not None:
+        height, width = pixel_size_um
+        if height == width:
+            edge, centre = found.edge * height, found.centre * height
+        else:
+            scaled = _nearest(outlines, centres, pixel_size_um, 0.0)
+            edge, centre = scaled.edge, scaled.centre
+        columns |= {"nearest_edge_um": edge, "nearest_centre_um": centre}
+    return columns
+
+
+@dataclass(frozen=True)
+class _Nearest:
+    """Numbers of neighbours of each nucleus, and distances to the nearest other one."""
+
+    touching: np.ndarray
+    within: np.ndarray
+    edge: np.ndarray
+    centre: np.ndarray
+
+
+def _nearest(
+    outlines: Outlines, centres: np.ndarray, pixel: tuple[float, float], within: float
+) -> _Nearest:
+    """Look at others from the nearest centre on, until none can be nearer than what is known."""
+    from scipy.spatial import KDTree
+
+    count = len(centres)
+    touching, near = np.zeros(count, int), np.zeros(count, int)
+    edge, centre = np.full(count, np.nan), np.full(count, np.nan)
+    if count < 2:
+        return _Nearest(touching, near, edge, centre)
+    centres = centres * pixel
+    points = outlines.points * pixel
+    owner = np.repeat(np.arange(count), np.diff(outlines.starts))
+    radii = np.zeros(count)
+    np.maximum.at(radii, owner, np.linalg.norm(points - centres[owner], axis=1))
+    pieces = np.split(points, outlines.starts[1:-1])
+    first = KDTree(centres).query(centres, min(count, _CANDIDATES))
+    known: dict[tuple[int, int], float] = {}
+    reach = max(within, _TOUCHING_PX * max(pixel))
+    for i in range(count):
+        best = np.inf
+        for apart, j in _others(i, first, centres):
+            if np.isnan(centre[i]):
+                centre[i] = apart
+            if apart - radii[i] - radii.max() > max(best, reach):
+                break
+            if apart - radii[i] - radii[j] > max(best, reach):
+                continue
+            pair = (min(i, j), max(i, j))
+            if pair not in known:
+                known[pair] = float(distances_between(pieces[i], pieces[j])[0].min())
+            best = min(best, known[pair])
+            touching[i] += known[pair] < _TOUCHING_PX
+            near[i] += known[pair] <= within
+        edge[i] = best
+    return _Nearest(touching, near, edge, centre)
+
+
+def _others(
+    i: int, first: tuple[np.ndarray, np.ndarray], centres: np.ndarray
+) -> Iterator[tuple[float, int]]:
+    """Distance of centres and index of all other nuclei, the nearest first."""
+    distances, indices = first[0][i].tolist(), first[1][i].tolist()
+    seen = {i}
+    for apart, j in zip(distances, indices, strict=True):
+        if j not in seen:
+            seen.add(j)
+            yield apart, j
+    if len(seen) < len(centres):
+        apart_of_all = np.linalg.norm(centres - centres[i], axis=1)
+        for j in np.argsort(apart_of_all).tolist():
+            if j not in seen:
+                yield float(apart_of_all[j]), j
+
+
+@dataclass(frozen=True)
+class Measured(Event):
+    """The nuclei of one image are measured.
+
+    Attributes
+    ----------
+    name : str
+        Of the image.
+    table : dict of (N,) ndarray
+        That of `measure`.
+    done, total : int
+        Images measured so far, and in all.
+    """
+
+    name: str
+    table: dict[str, np.ndarray] = field(repr=False)
+    done: int
+    total: int
+
+
+def measure_files(
+    labels: Path,
+    images: Path | None = None,
+    *,
+    pixel_size_um: float | None = None,
+    config: MeasureConfig | None = None,
+) -> Iterator[Event]:
+    """Measure the nuclei of a label image, or of all in a folder.
+
+    Parameters
+    ----------
+    labels : Path
+        A label image or a folder of them.
+    images : Path or None
+        The micrograph, or a folder of them with the same names, for intensities.
+    pixel_size_um : float or None
+        Side of a pixel in µm; by itself that of the micrograph or of the label image.
+    config : MeasureConfig, optional
+
+    Yields
+    ------
+    Event
+        `Notice`, and `Measured` after each image.
+
+    Raises
+    ------
+    FileError
+        If a file cannot be read or a micrograph is missing.
+    ShapeError
+        If a micrograph and its label image differ in size.
+    """
+    if not labels.exists():
+        raise FileError("There is no such file or folder", str(labels), "Check the path")
+    refuse_zarr(labels)
+    files = label_files(labels)
+    micrographs = {} if images is None else find_micrographs(images)
+    if images is not None and images.is_file() and len(files) == 1:
+        micrographs = dict.fromkeys(files, images)
+    if images is not None and (missing := [name for name in files if name not in micrographs]):
+        raise FileError(
+            f"{len(missing)} of {len(files)} label images have no micrograph",
+            f"{in_short(missing)} (looked for in {images})",
+            "Files belong together whose names are equal without suffix and without _labels",
+        )
+    for done, (name, path) in enumerate(files.items(), 1):
+        image, notices = read_labels(path)
+        micrograph = read_micrograph(micrographs[name]) if name in micrographs else None
+        for text in (*notices, *(() if micrograph is None else micrograph.notices)):
+            yield Notice(text)
+        size = None if pixel_size_um is None else (pixel_size_um, pixel_size_um)
+        if size is None and micrograph is not None:
+            size = micrograph.pixel_size_um
+        if size is None and path.is_file():
+            size = pixel_size_of(path)
+        table = measure(image, micrograph, pixel_size_um=size, config=config)
+        yield Measured(name, table, done, len(files))
