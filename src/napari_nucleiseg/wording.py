@@ -118,6 +118,12 @@ def scores(dice: float, iou: float, ap50: float, true_count: int) -> str:
     return f"Dice {dice:.2f} · IoU {iou:.2f} · AP@0.5 {ap50:.2f} ({against})"
 
 
+def compared(scores: Mapping[str, float]) -> str:
+    """One line about how well a model did on a micrograph."""
+    found = f"{nuclei(int(scores['found_count']))} found, {int(scores['true_count'])} true"
+    return f"{found} · Dice {scores['dice']:.2f} · AP {scores['average_precision']:.2f}"
+
+
 def is_about_a_file(error: BaseException) -> bool:
     """Whether the system refused to use a file and says which and why."""
     return isinstance(error, OSError) and bool(error.filename is not None and error.strerror)

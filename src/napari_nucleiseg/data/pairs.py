@@ -163,8 +163,25 @@ def find_pairs(folder: Path) -> tuple[list[Pair], tuple[str, ...]]:
     return [pairs[n] for n in sorted(pairs)], tuple(notices)
 
 
-def _read_truth(pair: Pair, classes: int) -> tuple[np.ndarray, list[str]]:
-    """Label image of a pair whose numbers carry the class, and what the user should know of it."""
+def read_truth(pair: Pair, classes: int) -> tuple[np.ndarray, list[str]]:
+    """Read the label image of a pair; its numbers carry the class, see `data.classes`.
+
+    Parameters
+    ----------
+    pair : Pair
+    classes : int
+        How many classes there are.
+
+    Returns
+    -------
+    (H, W) integer ndarray, list of str
+        The label image, and what the user should know of it.
+
+    Raises
+    ------
+    NucleisegError
+        If a file cannot be read, or if the label images of the classes differ in size.
+    """
     texts: list[str] = []
     if not pair.class_files:
         labels, notices = read_labels(pair.labels)
@@ -212,7 +229,7 @@ def load_pairs(pairs: list[Pair], config: NormaliseConfig) -> Iterator[Event | T
     for pair in pairs:
         try:
             micrograph = read_micrograph(pair.micrograph)
-            labels, notices = _read_truth(pair, classes)
+            labels, notices = read_truth(pair, classes)
             if labels.shape != micrograph.shape:
                 raise TrainingError(
                     "Micrograph and label image differ in size",
