@@ -62,7 +62,7 @@ def row(model: str, image: int, ap: float, seconds: float = 2.0) -> Row:
     return Row(model, f"image {image}", scores, seconds, 1.0)
 
 
-# --- with real models ---------------------------------------------------------------------------
+# --- with real models --------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -92,7 +92,7 @@ def test_rows_are_what_segmentation_and_evaluation_give(fluorescence, stained, m
     )
 
 
-# --- with a stand-in for segmentation -------------------------------------------------------------
+# --- with a stand-in for segmentation ----------------------------------------------------------
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ def test_closing_stops_the_segmentation(fake):
     assert closed == ["a"]
 
 
-# --- what is compared on ---------------------------------------------------------------------------
+# --- what is compared on -----------------------------------------------------------------------
 
 
 def test_samples_can_go_to_another_process():
@@ -287,7 +287,7 @@ def test_sizes_that_differ_are_a_sentence():
         Annotated("a", Micrograph(np.zeros(SIZE, np.uint8), "YX"), truth().T).read()
 
 
-# --- tables ------------------------------------------------------------------------------------------
+# --- tables ------------------------------------------------------------------------------------
 
 
 def test_tables_hold_every_row_and_the_sums(tmp_path):

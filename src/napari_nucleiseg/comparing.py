@@ -288,9 +288,7 @@ def annotated_folder(
             )
         pairs = [pair for pair in pairs if pair.split.casefold() == split.casefold()]
         if not pairs:
-            raise SettingError(
-                f"{folder} has no split", repr(split), f"Splits: {', '.join(known)}"
-            )
+            raise SettingError(f"{folder} has no split", repr(split), f"Splits: {', '.join(known)}")
     return [Annotated(pair.name, pair.micrograph, pair) for pair in pairs], notices
 
 

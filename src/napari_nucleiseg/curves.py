@@ -112,7 +112,9 @@ def _lines(table: Path) -> list[Mapping[str, str]]:
         with table.open(newline="", encoding="utf-8-sig") as file:
             lines: list[Mapping[str, str]] = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FileError("The table of epochs cannot be read", f"{table} ({reason(error)})") from error
+        raise FileError(
+            "The table of epochs cannot be read", f"{table} ({reason(error)})"
+        ) from error
     if lines and not {"run", "epoch"} <= lines[0].keys():
         raise FileError(
             "The table of epochs lacks the columns run and epoch",

@@ -341,9 +341,7 @@ class Session:
         """Read a micrograph from a file; `Opened` brings it."""
         self._start("main", f"Opening {path.name}", self._work_in(_opened, path))
 
-    def compare(
-        self, models: Sequence[str], items: Sequence[Annotated], kept: KeptLabels
-    ) -> None:
+    def compare(self, models: Sequence[str], items: Sequence[Annotated], kept: KeptLabels) -> None:
         """Let models segment the same micrographs with the session's settings, and score them.
 
         Parameters

@@ -6,13 +6,16 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .config import SegmentConfig
 from .errors import NucleisegError
 from .events import Segmented, TileDone
+
+if TYPE_CHECKING:
+    from .comparing import Comparing, ModelScores
 
 DEVICES = {"cpu": "CPU", "cuda": "NVIDIA GPU", "mps": "Apple GPU", "auto": "auto"}
 
@@ -65,13 +68,40 @@ def progress(event: TileDone, seconds: float) -> str:
     seconds : float
         Time the tiles done so far took.
     """
-    text = f"tile {event.done} of {event.total}"
-    if event.done < event.total and event.done * 10 >= event.total:
-        left = seconds * (event.total - event.done) / event.done
-        # whole seconds: a tenth that jumps about tells nothing
-        text += f" · {duration(max(1, round(left)) if left < 99 else left)} left"
-        text = text.replace(".0 s left", " s left")
-    return text
+    return f"tile {event.done} of {event.total}{_left(event.done / event.total, seconds)}"
+
+
+def _left(share: float, seconds: float) -> str:
+    """Say how long the rest will take, as soon as that can be told."""
+    if not 0.1 <= share < 1:
+        return ""
+    left = seconds * (1 - share) / share
+    # whole seconds: a tenth that jumps about tells nothing
+    return f" · {duration(max(1, round(left)) if left < 99 else left)} left".replace(".0 s", " s")
+
+
+def comparing(event: Comparing, seconds: float) -> str:
+    """Say what is done of a comparison, and what is left from the first tenth on.
+
+    Parameters
+    ----------
+    event : Comparing
+    seconds : float
+        Time it took so far.
+    """
+    model = f"model {event.model_number} of {event.models}"
+    image = f"image {event.image_number} of {event.images}"
+    tile = f", tile {event.tile} of {event.tiles}" if event.tiles > 1 else ""
+    return f"{model}, {image}{tile}{_left(event.share, seconds)}"
+
+
+def comparison(models: Sequence[ModelScores]) -> str:
+    """One line about which model is best."""
+    best = models[0]
+    what = f"AP {best.means['average_precision']:.2f} · Dice {best.means['dice']:.2f}"
+    on = "1 image" if best.images == 1 else f"{best.images} images"
+    name = best.model if len(models) == 1 else f"{best.model} has the highest AP"
+    return f"{name} · {what} · {on} · {duration(best.seconds)} an image"
 
 
 def model_title(card: Mapping[str, Any], title: str) -> str:

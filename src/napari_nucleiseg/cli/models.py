@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from ..comparing import ModelScores, Row
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode="rich", help="Models on this computer, their cards, and which is best for your images."
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Models on this computer, their cards, and which is best for your images.",
 )
 
 

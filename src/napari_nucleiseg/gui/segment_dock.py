@@ -35,6 +35,7 @@ from .widgets import (
     index_of,
     layer_list_signals,
     listen,
+    paint_main,
     row,
     scrolled,
     text,
@@ -125,7 +126,6 @@ class SegmentDock(QWidget):
 
     def _build_action(self) -> QWidget:
         self.segment_button = button("Segment", self._segment, "Find the nuclei of this image")
-        self.segment_button.setObjectName("segment")
         self.segment_button.setMinimumHeight(32)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
@@ -297,13 +297,7 @@ class SegmentDock(QWidget):
     def _paint(self) -> None:
         """Take the colours of napari's theme."""
         theme = get_theme(self._viewer.theme)
-        strong, words = theme.current.as_hex(), theme.text.as_hex()
-        self.segment_button.setStyleSheet(
-            f"QPushButton#segment:enabled {{ background-color: {strong}; color: {words};"
-            " font-weight: bold; }"
-            f"QPushButton#segment:hover {{ background-color: {theme.highlight.as_hex()}; }}"
-            f"QPushButton#segment:focus {{ border: 1px solid {words}; }}"
-        )
+        paint_main(self.segment_button, theme)
         self.outcome.paint(theme)
 
     # --- what happens ------------------------------------------------------------------------
