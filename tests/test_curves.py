@@ -41,9 +41,11 @@ def test_a_study_under_way_is_joined_from_its_runs(tmp_path):
     assert [r.title for r in read_study(tmp_path)] == ["unet · seed 0", "unetr · seed 0"]
 
 
-def test_runs_that_nothing_tells_apart_keep_their_name(tmp_path):
+def test_runs_that_nothing_tells_apart_are_called_by_all_there_is(tmp_path):
     table(tmp_path / "epochs.csv", "only,unet,adam,cosine,0,1,0.5,0.1")
-    assert read_study(tmp_path)[0].variant == "only"
+    assert read_study(tmp_path)[0].title == "unet · adam · cosine · seed 0"
+    table(tmp_path / "epochs.csv", "only,1", head="run,epoch")
+    assert read_study(tmp_path)[0].title == "only"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from .io import LooksLikeMicrograph, read_micrograph
 from .micrograph import Micrograph
 from .samples import SAMPLES
 from .segmentation import segment
-from .statistics import paired_bootstrap
+from .statistics import Difference, paired_bootstrap
 from .store import find_model
 from .wording import sentence
 
@@ -136,8 +136,11 @@ class ModelScores:
         Mean time of a micrograph.
     megapixels_per_second : float
         Of all of them together.
+    difference : Difference or None
+        Of its AP to that of the best, over the micrographs that both segmented; None for the best
+        itself, and where these are too few to tell chance from a difference.
     verdict : str
-        In words, whether it is worse than the best; empty where there is but one.
+        The same in words; empty where there is but one model.
     """
 
     model: str
@@ -145,6 +148,7 @@ class ModelScores:
     means: dict[str, float]
     seconds: float
     megapixels_per_second: float
+    difference: Difference | None = None
     verdict: str = ""
 
 
@@ -403,8 +407,10 @@ def summarise(rows: Sequence[Row], judge: bool = True) -> tuple[ModelScores, ...
     found.sort(key=lambda s: (-s.images, -s.means[BEST_BY]))
     if not judge or len(found) < 2:
         return tuple(found)
-    return tuple(
-        replace(s, verdict=_verdict(by_model[s.model], by_model[found[0].model])) for s in found
+    best = by_model[found[0].model]
+    return (
+        replace(found[0], verdict="highest AP"),
+        *(_judged(s, by_model[s.model], best) for s in found[1:]),
     )
 
 
@@ -420,18 +426,18 @@ def _summary(model: str, rows: list[Row]) -> ModelScores:
     )
 
 
-def _verdict(mine: list[Row], best: list[Row]) -> str:
+def _judged(model: ModelScores, mine: list[Row], best: list[Row]) -> ModelScores:
     """Say whether a model is worse than the best on the micrographs that both segmented."""
-    if mine[0].model == best[0].model:
-        return "highest AP"
     theirs = {row.image: row.scores[BEST_BY] for row in best}
     both = [row for row in mine if row.image in theirs]
     if len(both) < LEAST_IMAGES:
-        return f"too few images to tell whether it is worse ({len(both)} of {LEAST_IMAGES})"
+        few = f"too few images to tell whether it is worse ({len(both)} of {LEAST_IMAGES})"
+        return replace(model, verdict=few)
     difference = paired_bootstrap(
         [row.scores[BEST_BY] for row in both], [theirs[row.image] for row in both]
     )
-    return difference.words(mine[0].model, best[0].model)
+    words = difference.words(model.model, best[0].model)
+    return replace(model, difference=difference, verdict=words)
 
 
 def rows_table(rows: Sequence[Row]) -> str:

@@ -34,7 +34,8 @@ class RunCurves:
     run : str
         Its name.
     variant : str
-        What tells it from others of the study: network, optimizer or schedule, where they differ.
+        What tells it from others of the study: network, optimizer or schedule, where they differ;
+        all of them, where they do not.
     seed : str
     curves : dict
         By the name of a column: epochs, and the value after each; epochs without a value are
@@ -88,7 +89,7 @@ def read_study(folder: Path) -> list[RunCurves]:
     if not by_run:
         raise FileError("The table of epochs is empty", str(tables[0]), "Wait for the first epoch")
     firsts = [lines[0] for lines in by_run.values()]
-    telling = [p for p in _PARTS if len({first.get(p) for first in firsts}) > 1]
+    telling = [p for p in _PARTS if len({first.get(p) for first in firsts}) > 1] or _PARTS
     found = [
         RunCurves(
             run,

@@ -98,10 +98,29 @@ def comparing(event: Comparing, seconds: float) -> str:
 def comparison(models: Sequence[ModelScores]) -> str:
     """One line about which model is best."""
     best = models[0]
-    what = f"AP {best.means['average_precision']:.2f} · Dice {best.means['dice']:.2f}"
-    on = "1 image" if best.images == 1 else f"{best.images} images"
-    name = best.model if len(models) == 1 else f"{best.model} has the highest AP"
-    return f"{name} · {what} · {on} · {duration(best.seconds)} an image"
+    name = best.model if len(models) == 1 else f"Best: {best.model}"
+    return f"{name} · {main_scores(best.means)}"
+
+
+def differences(models: Sequence[ModelScores]) -> str:
+    """Say in few lines which models are worse than the best, and of which that is unknown."""
+    told = {
+        "No significant difference": [
+            m.model for m in models[1:] if m.difference and not m.difference.is_significant
+        ],
+        "Worse": [
+            f"{m.model} (AP {m.difference.mean:+.2f})"
+            for m in models[1:]
+            if m.difference and m.difference.high < 0
+        ],
+        "Better where it worked": [
+            f"{m.model} (AP {m.difference.mean:+.2f})"
+            for m in models[1:]
+            if m.difference and m.difference.low > 0
+        ],
+        "Too few images to tell": [m.model for m in models[1:] if m.difference is None],
+    }
+    return "\n".join(f"{what}: {', '.join(names)}" for what, names in told.items() if names)
 
 
 def model_title(card: Mapping[str, Any], title: str) -> str:
@@ -151,7 +170,12 @@ def scores(dice: float, iou: float, ap50: float, true_count: int) -> str:
 def compared(scores: Mapping[str, float]) -> str:
     """One line about how well a model did on a micrograph."""
     found = f"{nuclei(int(scores['found_count']))} found, {int(scores['true_count'])} true"
-    return f"{found} · Dice {scores['dice']:.2f} · AP {scores['average_precision']:.2f}"
+    return f"{found} · {main_scores(scores)}"
+
+
+def main_scores(scores: Mapping[str, float]) -> str:
+    """The two scores that say most."""
+    return f"AP {scores['average_precision']:.2f} · Dice {scores['dice']:.2f}"
 
 
 def is_about_a_file(error: BaseException) -> bool:

@@ -86,7 +86,7 @@ class AnnotatedChooser(QWidget):
         about = "Holds images/ and masks/ with the same file names, or x.tif beside x_labels.tif"
         add_row(self._form, "Folder", self.folder, about, self.browse)
         self.split = shrink(ElidedComboBox())
-        self.split.currentIndexChanged.connect(lambda _: self._count())
+        self.split.currentIndexChanged.connect(lambda _: self._choose_split())
         add_row(self._form, "Split", self.split, "Which part of the folder's index.csv")
         self.count = text()
         self._form.addRow(self.count)
@@ -258,6 +258,10 @@ class AnnotatedChooser(QWidget):
         self._count()
         self.changed.emit()
 
+    def _choose_split(self) -> None:
+        self._count()
+        self.changed.emit()
+
     def _show_folder(self) -> None:
         """List the splits of the folder."""
         before = self.split.currentData()
@@ -288,6 +292,7 @@ class AnnotatedChooser(QWidget):
                     count = len(annotated_folder(self._place(), self.split.currentData())[0])
                 except NucleisegError as error:
                     words = str(error)
+        self.count.setVisible(not count or self.kind != "layers")
         if count:
             words = f"{count} image{'' if count == 1 else 's'} with true nuclei"
         self.count.setText(words)

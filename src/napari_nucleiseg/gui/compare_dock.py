@@ -9,6 +9,7 @@ from typing import Any
 from napari.utils.theme import get_theme
 from napari.viewer import Viewer
 from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QFileDialog,
     QListWidget,
@@ -141,7 +142,6 @@ class CompareDock(QWidget):
 
     def _build_results(self) -> QWidget:
         self.table = ScoreTable()
-        self.table.setFixedHeight(150)
         self.table.chosen.connect(self._show_one)
         self.table.itemSelectionChanged.connect(self._enable_results)
         self.show_button = button(
@@ -171,7 +171,7 @@ class CompareDock(QWidget):
     # --- what it shows -----------------------------------------------------------------------
 
     def show_models(self) -> None:
-        """List the models there are, the best first, ticked unless the user unticked them."""
+        """List the models there are, ticked unless the user unticked them."""
         try:
             models = self._session.models()
         except NucleisegError as error:
@@ -188,10 +188,18 @@ class CompareDock(QWidget):
             item.setCheckState(Qt.CheckState.Checked if is_on else Qt.CheckState.Unchecked)
             self.models.addItem(item)
         self.models.blockSignals(False)
-        shown = min(max(self.models.count(), 1), _MODELS_SHOWN)
-        self.models.setFixedHeight(8 + shown * max(self.models.sizeHintForRow(0), 18))
+        self._fit_models()
         for problem in self._session.model_problems():
             self.outcome.say(problem)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
+        """Fit the list of models, now that it has napari's style."""
+        super().showEvent(event)
+        self._fit_models()
+
+    def _fit_models(self) -> None:
+        shown = min(max(self.models.count(), 1), _MODELS_SHOWN)
+        self.models.setFixedHeight(8 + shown * max(self.models.sizeHintForRow(0), 14))
 
     def chosen_models(self) -> list[str]:
         """Give the names of the models that are ticked."""
@@ -285,9 +293,7 @@ class CompareDock(QWidget):
         elif isinstance(event, ComparisonDone):
             self._show_scores(event.models)
             self.outcome.say_result(wording.comparison(event.models))
-            self.outcome.say_scores(
-                "\n".join(f"{short_name(m.model)}: {m.verdict}" for m in event.models[1:])
-            )
+            self.outcome.say_scores(wording.differences(event.models))
         elif isinstance(event, Opened):
             self._show_pending()
 

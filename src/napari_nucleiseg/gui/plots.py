@@ -8,6 +8,7 @@ from typing import Any
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ..comparing import ModelScores, Row
 from ..curves import RunCurves
@@ -21,6 +22,9 @@ POINTS = (
     ("dice", "Dice", "#E69F00", "d", "◆"),
 )
 _LONGEST = 16
+# heights (px): axis and its title, what there is beside the models, a model
+_AXIS = 40
+_BELOW_POINTS, _LINE = 52, 25
 
 
 def pen_of(number: int, width: float = 2.0) -> QPen:
@@ -47,18 +51,27 @@ class ThemedPlot(pg.PlotWidget):
     ----------
     title : str
         What it is, for those who cannot see it.
+
+    Attributes
+    ----------
+    ink : str
+        Colour of axes and outlines.
     """
 
     def __init__(self, title: str) -> None:
         super().__init__()
         self.setAccessibleName(title)
+        self.ink = "#808080"
         self.setMenuEnabled(False)
         self.hideButtons()
-        self._text = "#808080"
+        for side in ("left", "bottom"):
+            # thousandths would be hard to compare with the tables
+            self.getAxis(side).enableAutoSIPrefix(False)
+        self.getAxis("bottom").setHeight(_AXIS)
 
     def paint(self, theme: Any) -> None:
         """Take the colours of a theme."""
-        self._text = theme.text.as_hex()
+        self.ink = theme.text.as_hex()
         self.setBackground(theme.background.as_hex())
         for side in ("left", "bottom"):
             axis = self.getAxis(side)
@@ -66,62 +79,54 @@ class ThemedPlot(pg.PlotWidget):
             axis.setTextPen(theme.text.as_hex())
 
 
-class ScorePlot(ThemedPlot):
+class ScorePlot(QWidget):
     """AP and Dice of each model: a large point for the mean, small ones for the images."""
 
     def __init__(self) -> None:
-        super().__init__("AP and Dice of each model")
-        self.setMouseEnabled(False, False)
-        self.setLabel("bottom", "score (1 is perfect)")
-        self.getAxis("bottom").setTickSpacing(0.2, 0.1)
-        self.showGrid(x=True, alpha=0.2)
-        self.setXRange(0, 1, padding=0.03)
-        self.invertY(True)
+        super().__init__()
+        self.plot = ThemedPlot("AP and Dice of each model")
+        self.plot.setMouseEnabled(False, False)
+        self.plot.setLabel("bottom", "score (1 is perfect)")
+        self.plot.getAxis("bottom").setTickSpacing(0.2, 0.1)
+        self.plot.showGrid(x=True, alpha=0.2)
+        self.plot.setXRange(0, 1, padding=0.04)
+        self.plot.invertY(True)
+        # beside the plot, since a title inside it would make it wider than the dock
+        signs = [
+            f"<span style='color:{c}'>{sign}</span> {title}" for _, title, c, _, sign in POINTS
+        ]
+        self.legend = QLabel(f"{'&nbsp;&nbsp; '.join(signs)}&nbsp;&nbsp; small: each image")
+        self.legend.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.legend)
+        layout.addWidget(self.plot)
         self._shown: tuple[Sequence[ModelScores], Sequence[Row]] = ((), ())
 
     def show_scores(self, models: Sequence[ModelScores], rows: Sequence[Row]) -> None:
         """Show other scores, in the order of ``models``."""
         self._shown = models, rows
-        self.clear()
+        self.plot.clear()
         for at, (name, _, colour, symbol, _) in enumerate(POINTS):
             shift = 0.16 * (2 * at - 1)
             small = QColor(colour)
-            small.setAlpha(110)
+            small.setAlpha(130)
             for place, model in enumerate(models):
                 values = [row.scores[name] for row in rows if row.model == model.model]
-                self.plot(
-                    values,
-                    [place + shift] * len(values),
-                    pen=None,
-                    symbol=symbol,
-                    symbolSize=5,
-                    symbolBrush=small,
-                    symbolPen=None,
-                )
-                self.plot(
-                    [model.means[name]],
-                    [place + shift],
-                    pen=None,
-                    symbol=symbol,
-                    symbolSize=12,
-                    symbolBrush=colour,
-                    symbolPen=self._text,
-                )
+                shape = {"pen": None, "symbol": symbol}
+                dots = {"symbolSize": 5, "symbolBrush": small, "symbolPen": None}
+                self.plot.plot(values, [place + shift] * len(values), **shape, **dots)
+                mean = {"symbolSize": 12, "symbolBrush": colour, "symbolPen": self.plot.ink}
+                self.plot.plot([model.means[name]], [place + shift], **shape, **mean)
         names = [(i, _shortened(short_name(m.model))) for i, m in enumerate(models)]
-        self.getAxis("left").setTicks([names])
-        self.setYRange(-0.5, max(len(models), 1) - 0.5, padding=0)
-        self.setFixedHeight(74 + 34 * max(len(models), 1))
-        legend = "&nbsp;&nbsp; ".join(
-            f"<span style='color:{colour}'>{sign}</span> {title}"
-            for _, title, colour, _, sign in POINTS
-        )
-        self.setTitle(
-            f"{legend}&nbsp;&nbsp; large: mean, small: images", color=self._text, size="9pt"
-        )
+        self.plot.getAxis("left").setTicks([names])
+        self.plot.setYRange(-0.5, max(len(models), 1) - 0.5, padding=0)
+        self.plot.setFixedHeight(_BELOW_POINTS + _LINE * max(len(models), 1))
 
     def paint(self, theme: Any) -> None:
         """Take the colours of a theme."""
-        super().paint(theme)
+        self.plot.paint(theme)
         self.show_scores(*self._shown)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem
 
 from .. import wording
@@ -24,6 +25,7 @@ COLUMNS = (
     ("Images", "images that the model could segment"),
 )
 _SCORES = ("average_precision", "dice", "iou", "ap50", "panoptic")
+_LINES_SHOWN = 10
 _NUMBER, _KEY = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
 
 
@@ -68,7 +70,14 @@ class ScoreTable(QTreeWidget):
         self.setSortingEnabled(True)
         self.sortByColumn(1, Qt.SortOrder.DescendingOrder)
         self.itemDoubleClicked.connect(lambda line, _: self._choose(line))
+        for signal in (self.itemExpanded, self.itemCollapsed):
+            signal.connect(lambda _: self._fit())
         self._models: dict[str, _Line] = {}
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """Fit the columns to the new width."""
+        super().resizeEvent(event)
+        self._fit_columns()
 
     def clear_scores(self) -> None:
         """Show nothing."""
@@ -123,7 +132,15 @@ class ScoreTable(QTreeWidget):
             self.chosen.emit(*line.data(0, _KEY))
 
     def _fit(self) -> None:
-        """Let the first columns fill the width, and the height hold the models."""
+        """Let the height hold the lines that are open, up to some."""
+        lines = sum(1 + line.isExpanded() * line.childCount() for line in self._models.values())
+        line = max(self.sizeHintForRow(0), 14)
+        beside = self.header().height() + self.horizontalScrollBar().sizeHint().height() + 8
+        self.setFixedHeight(beside + line * min(max(lines, 2), _LINES_SHOWN))
+        self._fit_columns()
+
+    def _fit_columns(self) -> None:
+        """Let model, AP and Dice fill the width; the others come by scrolling."""
         for at in range(1, len(COLUMNS)):
             self.resizeColumnToContents(at)
         first = self.viewport().width() - sum(self.columnWidth(i) for i in (1, 2))

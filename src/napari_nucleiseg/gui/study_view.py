@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QListWidget,
     QListWidgetItem,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -47,6 +48,8 @@ class StudyView(QWidget):
         self.reload = button("Reload", self.open_folder, "Read what has come since")
         add_row(form, "Curve", self.quantity, "What is drawn after each epoch", self.reload)
         self.said = text("Open the folder of a study to see how its trainings went.")
+        self.said.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.said.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.plot = CurvePlot()
         self.legend = QListWidget()
         self.legend.setAccessibleName("Trainings")
@@ -115,8 +118,10 @@ class StudyView(QWidget):
         self.legend.blockSignals(False)
 
     def _pen(self, run: RunCurves) -> Any:
-        """Give the line of a run: the seeds of a variant share one."""
+        """Give the line of a run: the seeds of a variant share one, unless it is the only one."""
         variants = list(dict.fromkeys(r.variant for r in self._runs))
+        if len(variants) == 1:
+            return pen_of(self._runs.index(run))
         return pen_of(variants.index(run.variant))
 
     def _tick(self, is_on: bool) -> None:
