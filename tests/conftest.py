@@ -12,6 +12,7 @@ import yaml
 
 from napari_nucleiseg.micrograph import Micrograph
 from napari_nucleiseg.samples import read_sample
+from napari_nucleiseg.store import BUNDLED, find_model, load_weights, save_model
 from napari_nucleiseg.study.plan import StudyConfig
 
 Sample = tuple[Micrograph, np.ndarray]
@@ -106,6 +107,26 @@ def finished(split_data, tmp_path_factory) -> Path:
     for _ in conduct(split_data, study, out):
         pass
     return out
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's models: "noisy", the bundled one made worse, and "torn", which is damaged."""
+    import torch
+
+    folder = tmp_path / "models"
+    card = dict(find_model("nuclei").card)
+    noise = torch.Generator().manual_seed(0)
+    weights = {
+        k: v + 0.4 * v.std() * torch.randn(v.shape, generator=noise) if v.ndim == 4 else v
+        for k, v in load_weights(find_model("nuclei")).items()
+    }
+    for name in ("noisy", "torn"):
+        about = {**card, "name": name, "title": f"{name.title()} nuclei", "scores": {}}
+        save_model(folder / f"{name}.safetensors", weights, about)
+    (folder / "torn.safetensors").write_bytes((BUNDLED / "nuclei.safetensors").read_bytes()[:-9])
+    monkeypatch.setenv("NUCLEISEG_MODELS", str(folder))
+    return folder
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -32,7 +32,9 @@ def flag_fields(config: type[Config]) -> dict[str, FieldInfo]:
     }
 
 
-def with_settings(config: type[Config]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def with_settings(
+    config: type[Config], without: Collection[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command a flag for each field of a settings class.
 
     Parameters
@@ -40,13 +42,15 @@ def with_settings(config: type[Config]) -> Callable[[Callable[..., None]], Calla
     config : subclass of Config
         Help, range, choices and default of the flags come from its fields; `parse_flags` checks
         the values by the class itself, so that they are the same here as in a form or a file.
+    without : collection of str
+        Fields that the command sets by itself.
 
     Returns
     -------
     callable
         Decorator of a command that takes ``settings``, a dict: those the user has set, as text.
     """
-    fields = flag_fields(config)
+    fields = {n: field for n, field in flag_fields(config).items() if n not in without}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)

@@ -7,7 +7,7 @@ caller's thread. Work is an iterator of events; *how* it is drained is the runne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,10 +18,12 @@ import numpy as np
 from psygnal import Signal
 
 from .channels import propose_channel
+from .comparing import Annotated, Compared, compare
 from .config import SegmentConfig
 from .errors import ShapeError
 from .events import Event, Notice, Segmented
 from .io import read_micrograph
+from .keeping import KeptLabels
 from .metrics.average_precision import average_precision
 from .metrics.dice import dice
 from .metrics.iou import iou
@@ -36,6 +38,7 @@ WorkIn = Callable[..., Iterator[Event]]
 
 # a cancelled step gets this long to end by itself, which costs nothing later
 PATIENCE_S = 2.0
+COMPARING = "Comparing models"
 
 
 @dataclass(frozen=True)
@@ -251,6 +254,7 @@ class Session:
         self._run, self._work_in, self._ask_in, self._stop = run, work_in, ask_in, stop
         self._config = SegmentConfig()
         self._state: State = "idle"
+        self._doing = ""
         self._newest: dict[str, Task] = {}
 
     @property
@@ -262,6 +266,11 @@ class Session:
     def is_busy(self) -> bool:
         """Whether main work is under way."""
         return self._state in ("running", "stopping")
+
+    @property
+    def doing(self) -> str:
+        """What the main work is or was, in words; empty before there was any."""
+        return self._doing
 
     @property
     def config(self) -> SegmentConfig:
@@ -332,6 +341,30 @@ class Session:
         """Read a micrograph from a file; `Opened` brings it."""
         self._start("main", f"Opening {path.name}", self._work_in(_opened, path))
 
+    def compare(self, models: Sequence[str], items: Sequence[Annotated], kept: KeptLabels) -> None:
+        """Let models segment the same micrographs with the session's settings, and score them.
+
+        Parameters
+        ----------
+        models : sequence of str
+        items : sequence of Annotated
+        kept : KeptLabels
+            Gets the label images, by model and micrograph.
+        """
+        config = self._config
+
+        def work() -> Iterator[Event]:
+            loaded = [item.loaded() for item in items]
+            yield Loaded()
+            events = self._work_in(compare, models, loaded, config)
+            with closing(cast("Generator[Event, None, None]", events)):
+                for event in events:
+                    if isinstance(event, Compared):
+                        kept.keep((event.row.model, event.row.image), event.labels)
+                    yield event
+
+        self._start("main", COMPARING, work())
+
     def score(self, labels: np.ndarray, truth: np.ndarray) -> None:
         """Compare a label image with the true one; `Scored` brings the numbers."""
         self._start("score", "Comparing with the truth", self._ask_in(score, labels, truth))
@@ -388,6 +421,7 @@ class Session:
         task = Task(title, events, on_event, on_failed, on_end, stop)
         self._newest[kind] = task
         if kind == "main":
+            self._doing = title
             self._set_state("running")
         self._run(task)
 

@@ -6,7 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from .errors import NucleisegError
 from .events import Segmented, TileDone
 
 if TYPE_CHECKING:
+    from .comparing import Comparing, ModelScores
     from .store import ModelCard
 
 DEVICES = {"cpu": "CPU", "cuda": "NVIDIA GPU", "mps": "Apple GPU", "auto": "auto"}
@@ -68,13 +69,59 @@ def progress(event: TileDone, seconds: float) -> str:
     seconds : float
         Time the tiles done so far took.
     """
-    text = f"tile {event.done} of {event.total}"
-    if event.done < event.total and event.done * 10 >= event.total:
-        left = seconds * (event.total - event.done) / event.done
-        # whole seconds: a tenth that jumps about tells nothing
-        text += f" · {duration(max(1, round(left)) if left < 99 else left)} left"
-        text = text.replace(".0 s left", " s left")
-    return text
+    return f"tile {event.done} of {event.total}{_left(event.done / event.total, seconds)}"
+
+
+def _left(share: float, seconds: float) -> str:
+    """Say how long the rest will take, as soon as that can be told."""
+    if not 0.1 <= share < 1:
+        return ""
+    left = seconds * (1 - share) / share
+    # whole seconds: a tenth that jumps about tells nothing
+    return f" · {duration(max(1, round(left)) if left < 99 else left)} left".replace(".0 s", " s")
+
+
+def comparing(event: Comparing, seconds: float) -> str:
+    """Say what is done of a comparison, and what is left from the first tenth on.
+
+    Parameters
+    ----------
+    event : Comparing
+    seconds : float
+        Time it took so far.
+    """
+    model = f"model {event.model_number} of {event.models}"
+    image = f"image {event.image_number} of {event.images}"
+    tile = f", tile {event.tile} of {event.tiles}" if event.tiles > 1 else ""
+    return f"{model}, {image}{tile}{_left(event.share, seconds)}"
+
+
+def comparison(models: Sequence[ModelScores]) -> str:
+    """One line about which model is best."""
+    best = models[0]
+    name = best.model if len(models) == 1 else f"Best: {best.model}"
+    return f"{name} · {main_scores(best.means)}"
+
+
+def differences(models: Sequence[ModelScores]) -> str:
+    """Say in few lines which models are worse than the best, and of which that is unknown."""
+    told = {
+        "No significant difference": [
+            m.model for m in models[1:] if m.difference and not m.difference.is_significant
+        ],
+        "Worse": [
+            f"{m.model} (AP {m.difference.mean:+.2f})"
+            for m in models[1:]
+            if m.difference and m.difference.high < 0
+        ],
+        "Better where it worked": [
+            f"{m.model} (AP {m.difference.mean:+.2f})"
+            for m in models[1:]
+            if m.difference and m.difference.low > 0
+        ],
+        "Too few images to tell": [m.model for m in models[1:] if m.difference is None],
+    }
+    return "\n".join(f"{what}: {', '.join(names)}" for what, names in told.items() if names)
 
 
 def model_title(model: ModelCard) -> str:
@@ -121,6 +168,17 @@ def scores(dice: float, iou: float, ap50: float, true_count: int) -> str:
     """One line about how well a result matches the truth."""
     against = "1 true nucleus" if true_count == 1 else f"{true_count} true nuclei"
     return f"Dice {dice:.2f} · IoU {iou:.2f} · AP@0.5 {ap50:.2f} ({against})"
+
+
+def compared(scores: Mapping[str, float]) -> str:
+    """One line about how well a model did on a micrograph."""
+    found = f"{nuclei(int(scores['found_count']))} found, {int(scores['true_count'])} true"
+    return f"{found} · {main_scores(scores)}"
+
+
+def main_scores(scores: Mapping[str, float]) -> str:
+    """The two scores that say most."""
+    return f"AP {scores['average_precision']:.2f} · Dice {scores['dice']:.2f}"
 
 
 def is_about_a_file(error: BaseException) -> bool:

@@ -224,17 +224,23 @@ def find_pairs(folder: Path) -> tuple[list[Pair], tuple[str, ...]]:
 
 
 def read_truth(pair: Pair, classes: int) -> tuple[np.ndarray, list[str]]:
-    """Label image of a pair, and what the user should know of it.
+    """Read the label image of a pair; its numbers carry the class, see `data.classes`.
 
     Parameters
     ----------
     pair : Pair
     classes : int
-        How many classes the numbers are to carry; see `napari_nucleiseg.data.classes`.
+        How many classes there are.
 
     Returns
     -------
-    (H, W) int32 ndarray, list of str
+    (H, W) integer ndarray, list of str
+        The label image, and what the user should know of it.
+
+    Raises
+    ------
+    NucleisegError
+        If a file cannot be read, or if the label images of the classes differ in size.
     """
     texts: list[str] = []
     if pair.is_corrected:

@@ -18,9 +18,10 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 
 from ..child import Child
+from ..errors import ShapeError
 from ..events import Event, Notice, Segmented
 from ..micrograph import Micrograph
-from ..session import Opened, Session
+from ..session import COMPARING, Opened, Session
 from . import memory
 from .job import run_in_thread
 from .layers import (
@@ -34,6 +35,9 @@ from .layers import (
     read_labels_layer,
     read_layer,
 )
+
+# tells the results of an image apart: indices of a plane, name of a model
+Key = tuple[int | str, ...]
 
 # results up to this size are compared pixel by pixel with what was put there (some 30 ms)
 COMPARE_BYTES = 64 << 20
@@ -102,7 +106,7 @@ class Bridge:
         self.session.config = memory.recall_config()
         self._question: Question | None = None
         # result layer of each image layer and plane, and what was put there
-        self._results: weakref.WeakKeyDictionary[Layer, dict[tuple[int, ...], weakref.ref]] = (
+        self._results: weakref.WeakKeyDictionary[Layer, dict[Key, weakref.ref]] = (
             weakref.WeakKeyDictionary()
         )
         self._placed: weakref.WeakKeyDictionary[Layer, Placed] = weakref.WeakKeyDictionary()
@@ -165,9 +169,58 @@ class Bridge:
         self.session.score(np.array(result.data), read_labels_layer(truth, point))
         return True
 
-    def result_of(self, layer: Layer, plane: tuple[int, ...] = ()) -> Labels | None:
-        """The layer with the last result for an image layer, if it is still there."""
-        found = self._results.get(layer, {}).get(plane)
+    def show_labels(
+        self,
+        layer: Image,
+        labels: np.ndarray,
+        manifest: dict[str, Any],
+        model: str,
+        plane: tuple[int, ...] = (),
+    ) -> Labels:
+        """Show what one of several models found, as a layer of its own above the image.
+
+        Parameters
+        ----------
+        layer : Image
+        labels : (H, W) int32 ndarray
+        manifest : dict
+            How it was made.
+        model : str
+            What to call the model.
+        plane : tuple of int
+            Of a stack: the plane that was segmented.
+
+        Raises
+        ------
+        ShapeError
+            If the layer has another size by now.
+        """
+        if field_shape(layer) != labels.shape:
+            raise ShapeError(
+                "The image was replaced since it was segmented, so the result is not shown",
+                layer.name,
+                "Compare the models again",
+            )
+        return self._put(layer, (*plane, model), labels, manifest)
+
+    def truth_layers(self) -> list[Labels]:
+        """Labels that can be the true nuclei: no results, except those the user made his own."""
+        return [
+            x
+            for x in reversed(self.viewer.layers)
+            if isinstance(x, Labels) and (RESULT not in x.metadata or self.is_kept(x))
+        ]
+
+    def result_of(self, layer: Layer, key: Key = ()) -> Labels | None:
+        """The layer with the last result for an image layer, if it is still there.
+
+        Parameters
+        ----------
+        layer : Layer
+        key : tuple
+            The plane of a stack, and the name of the model where several were compared.
+        """
+        found = self._results.get(layer, {}).get(key)
         result = None if found is None else found()
         return result if result is not None and result in self.viewer.layers else None
 
@@ -206,7 +259,8 @@ class Bridge:
     def _on_removed(self, event: Any) -> None:
         if self._question is not None and self._question.layer() is event.value:
             self._question = None
-            self.session.cancel()
+            if self.session.doing != COMPARING:
+                self.session.cancel()
 
     def _place(self, event: Segmented) -> None:
         question, viewer = self._question, self.viewer
@@ -218,20 +272,25 @@ class Bridge:
                 Notice("The image was replaced while it was segmented, so the result is not shown")
             )
             return
-        result = self.result_of(layer, question.plane)
+        self._put(layer, question.plane, event.labels, event.manifest)
+        self._show_channel(layer, question, event)
+
+    def _put(self, layer: Layer, key: Key, labels: np.ndarray, manifest: dict[str, Any]) -> Labels:
+        """Put a result above its image, in the place of its last one unless that was changed."""
+        viewer, result = self.viewer, self.result_of(layer, key)
         why = "" if result is None else self._why_kept(result)
         if result is not None and not why:
             _forget_edits(result)
-            result.data = event.labels
-            result.metadata = {**result.metadata, RESULT: event.manifest}
+            result.data = labels
+            result.metadata = {**result.metadata, RESULT: manifest}
             _move(result, placement(layer))
         else:
             kept, result = (
                 result,
                 Labels(
-                    event.labels,
-                    name=self._free_name(layer.name, question.plane),
-                    metadata={RESULT: event.manifest},
+                    labels,
+                    name=self._free_name(layer.name, key),
+                    metadata={RESULT: manifest},
                     **placement(layer),
                 ),
             )
@@ -241,9 +300,9 @@ class Bridge:
                 kept.visible = False
                 said = f"Your {why} labels are kept, hidden below: {kept.name}."
                 self.session.event.emit(Notice(said))
-        self._results.setdefault(layer, {})[question.plane] = weakref.ref(result)
+        self._results.setdefault(layer, {})[key] = weakref.ref(result)
         self._placed[result] = Placed(id(result.data), fingerprint(result.data), result.name)
-        self._show_channel(layer, question, event)
+        return result
 
     def _why_kept(self, result: Labels) -> str:
         """Say what somebody did to a result, so that it must not be overwritten; or nothing."""
@@ -260,9 +319,11 @@ class Bridge:
         if dims.point[axis] == question.point[axis - dims.ndim]:
             dims.set_point(axis, layer.data_to_world((number - 1, 0, 0))[0])
 
-    def _free_name(self, image: str, plane: tuple[int, ...]) -> str:
-        where = f" (plane {', '.join(str(i + 1) for i in plane)})" if plane else ""
-        wanted = f"{image} · nuclei{where}"
+    def _free_name(self, image: str, key: Key) -> str:
+        plane = ", ".join(str(i + 1) for i in key if isinstance(i, int))
+        models = [part for part in key if isinstance(part, str)]
+        which = ", ".join([*([f"plane {plane}"] if plane else []), *models])
+        wanted = f"{image} · nuclei{f' ({which})' if which else ''}"
         taken = {layer.name for layer in self.viewer.layers}
         name, count = wanted, 1
         while name in taken:

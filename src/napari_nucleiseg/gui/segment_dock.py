@@ -18,12 +18,12 @@ from ..config import SegmentConfig
 from ..errors import NucleisegError
 from ..events import Decoding, DeviceChosen, Event, Notice, Segmented, TileDone
 from ..io import SUFFIXES
-from ..session import Opened, Scored
+from ..session import COMPARING, Opened, Scored
 from . import memory
 from .bridge import bridge_of
 from .forms import ElidedComboBox, Fold, Form, shrink
 from .image_chooser import ImageChooser
-from .layers import RESULT, is_as_in_shell, path_of, pixel_size_um
+from .layers import is_as_in_shell, path_of, pixel_size_um
 from .model_chooser import ModelChooser
 from .outcome import Outcome, Said
 from .widgets import (
@@ -35,6 +35,7 @@ from .widgets import (
     index_of,
     layer_list_signals,
     listen,
+    paint_main,
     row,
     scrolled,
     text,
@@ -125,7 +126,6 @@ class SegmentDock(QWidget):
 
     def _build_action(self) -> QWidget:
         self.segment_button = button("Segment", self._segment, "Find the nuclei of this image")
-        self.segment_button.setObjectName("segment")
         self.segment_button.setMinimumHeight(32)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
@@ -236,11 +236,7 @@ class SegmentDock(QWidget):
     def _show_truths(self) -> None:
         """List the labels that can be the truth, and keep the choice."""
         truth = self.truth_layer
-        self._truths = [
-            x
-            for x in reversed(self._viewer.layers)
-            if isinstance(x, Labels) and (RESULT not in x.metadata or self._bridge.is_kept(x))
-        ]
+        self._truths = self._bridge.truth_layers()
         names = [x.name for x in self._truths]
         fill(self.truth, ["none", *names], index_of(self._truths, truth) + 1)
         if truth is None:
@@ -262,7 +258,8 @@ class SegmentDock(QWidget):
 
     def _show_state(self, state: str) -> None:
         is_busy = state in ("running", "stopping")
-        self._running.setVisible(is_busy)
+        is_own = self._session.doing != COMPARING
+        self._running.setVisible(is_busy and is_own)
         self.cancel_button.setEnabled(state == "running")
         self.images.set_enabled(not is_busy)
         for widget in (
@@ -273,6 +270,11 @@ class SegmentDock(QWidget):
             self.reset_button,
         ):
             widget.setEnabled(not is_busy)
+        if not is_own:
+            # another dock shows it; what was said here stays
+            said = self.outcome.said.state
+            self.outcome.say_state("running" if is_busy else said, COMPARING if is_busy else "")
+            return
         more = ""
         if state == "running":
             self._began = time.monotonic()
@@ -295,13 +297,7 @@ class SegmentDock(QWidget):
     def _paint(self) -> None:
         """Take the colours of napari's theme."""
         theme = get_theme(self._viewer.theme)
-        strong, words = theme.current.as_hex(), theme.text.as_hex()
-        self.segment_button.setStyleSheet(
-            f"QPushButton#segment:enabled {{ background-color: {strong}; color: {words};"
-            " font-weight: bold; }"
-            f"QPushButton#segment:hover {{ background-color: {theme.highlight.as_hex()}; }}"
-            f"QPushButton#segment:focus {{ border: 1px solid {words}; }}"
-        )
+        paint_main(self.segment_button, theme)
         self.outcome.paint(theme)
 
     # --- what happens ------------------------------------------------------------------------

@@ -53,6 +53,16 @@ def small(made: QPushButton) -> QPushButton:
     return made
 
 
+def paint_main(pressed: QPushButton, theme: Any) -> None:
+    """Give the main button of a dock the strong colour of napari's theme."""
+    strong, words = theme.current.as_hex(), theme.text.as_hex()
+    pressed.setStyleSheet(
+        f"QPushButton:enabled {{ background-color: {strong}; color: {words}; font-weight: bold; }}"
+        f"QPushButton:hover {{ background-color: {theme.highlight.as_hex()}; }}"
+        f"QPushButton:focus {{ border: 1px solid {words}; }}"
+    )
+
+
 def copy(words: str) -> None:
     """Put a text on the clipboard."""
     QGuiApplication.clipboard().setText(words)
