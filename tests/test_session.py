@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from napari_nucleiseg import SegmentConfig
+from napari_nucleiseg.comparing import Annotated, Compared, Row, compare
 from napari_nucleiseg.errors import NucleisegError
 from napari_nucleiseg.events import Notice, Segmented, TileDone
+from napari_nucleiseg.keeping import KeptLabels
 from napari_nucleiseg.micrograph import Micrograph
 from napari_nucleiseg.session import (
+    COMPARING,
     PATIENCE_S,
     ChannelProposed,
     Loaded,
@@ -207,3 +210,18 @@ def test_a_cancel_leaves_the_step_some_time_and_a_closing_window_none():
     session.score(np.ones((4, 6), int), np.ones((4, 6), int))
     run.tasks[1].stop()
     assert patience == [PATIENCE_S, 0]
+
+
+def test_a_comparison_keeps_its_label_images():
+    def works(function, models, items, config):
+        assert function is compare
+        assert isinstance(items[0].micrograph, Micrograph)
+        row = Row(models[0], items[0].name, {}, 1.0, 1.0)
+        yield Compared(row, np.ones((4, 6), np.int32), {})
+
+    session, kept = Session(work_in=works), KeptLabels()
+    heard = listen(session)
+    session.compare(["m"], [Annotated("plain", lambda: PLAIN, np.zeros((4, 6)))], kept)
+    assert [type(e).__name__ for e in heard] == ["str", "Loaded", "Compared", "str"]
+    assert session.doing == COMPARING
+    assert kept["m", "plain"].sum() == 24

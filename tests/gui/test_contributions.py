@@ -12,6 +12,7 @@ from napari.layers import Labels
 
 from napari_nucleiseg.errors import NucleisegError
 from napari_nucleiseg.gui.bridge import bridge_of
+from napari_nucleiseg.gui.compare_dock import CompareDock
 from napari_nucleiseg.gui.contributions import get_reader, write
 from napari_nucleiseg.gui.segment_dock import SegmentDock
 from napari_nucleiseg.io import read_labels, read_micrograph
@@ -109,20 +110,30 @@ def test_the_pixel_size_is_written(plugin, tmp_path):
     assert read_micrograph(path).pixel_size_um == pytest.approx((0.2, 0.2))
 
 
-def test_the_dock_is_in_both_menus(plugin):
+def titles_in(menu):
+    """Titles of a menu; "Plugins" holds a menu of their own for plugins with several docks."""
     from napari._app_model import get_app_model
 
-    menus = get_app_model().menus
+    for item in get_app_model().menus.get_menu(menu):
+        if hasattr(item, "submenu"):
+            yield from titles_in(item.submenu)
+        else:
+            yield item.command.title
+
+
+@pytest.mark.parametrize("dock", ["Segment nuclei", "Compare models"])
+def test_the_docks_are_in_both_menus(plugin, dock):
     for menu in ("napari/layers/segment", "napari/plugins"):
-        commands = [getattr(item, "command", None) for item in menus.get_menu(menu)]
-        titles = [command.title for command in commands if command is not None]
-        assert any(title.startswith("Segment nuclei") for title in titles), menu
+        assert any(title.startswith(dock) for title in titles_in(menu)), menu
 
 
-def test_the_dock_opens_from_the_menu_and_takes_a_proxy(plugin):
-    _, dock = plugin.window.add_plugin_dock_widget(PLUGIN, "Segment nuclei")
+@pytest.mark.parametrize(
+    ("title", "kind"), [("Segment nuclei", SegmentDock), ("Compare models", CompareDock)]
+)
+def test_the_docks_open_from_the_menu_and_take_a_proxy(plugin, title, kind):
+    _, dock = plugin.window.add_plugin_dock_widget(PLUGIN, title)
     dock = getattr(dock, "__wrapped__", dock)
-    assert isinstance(dock, SegmentDock)
+    assert isinstance(dock, kind)
     assert dock._bridge is bridge_of(plugin)
 
 
