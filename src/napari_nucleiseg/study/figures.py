@@ -287,7 +287,7 @@ def quality(results: Results) -> Figure | None:
     grid = figure.subplots(1, 2)
     groups = list(results.runs.groupby(by, sort=False))
     for axes, measure, title in (
-        (grid[0], "gap", "generalisation gap (Dice on training − test micrographs)"),
+        (grid[0], "gap", "generalisation gap, Dice (training − test)"),
         (grid[1], "dice", "test Dice"),
     ):
         for place, (name, runs) in enumerate(groups):
