@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -111,9 +112,17 @@ def finished(split_data, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def model_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's models: "noisy", the bundled one made worse, and "torn", which is damaged."""
+    """The user's models: "noisy", the bundled one made worse, and "torn", which is damaged.
+
+    Of the bundled ones "nuclei" alone is there.
+    """
     import torch
 
+    bundled = tmp_path / "bundled"
+    bundled.mkdir()
+    for file in BUNDLED.glob("nuclei.*"):
+        shutil.copy(file, bundled)
+    monkeypatch.setattr("napari_nucleiseg.store.BUNDLED", bundled)
     folder = tmp_path / "models"
     card = dict(find_model("nuclei").card)
     noise = torch.Generator().manual_seed(0)

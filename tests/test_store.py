@@ -6,7 +6,9 @@ import pytest
 import torch
 import yaml
 
+from napari_nucleiseg import SegmentConfig, segment_now
 from napari_nucleiseg.errors import ModelError
+from napari_nucleiseg.metrics.dice import dice
 from napari_nucleiseg.store import (
     BUNDLED,
     check_hash,
@@ -46,6 +48,26 @@ def test_the_bundled_card_names_data_licence_split_command_and_scores():
     assert {"all", "fluorescence", "stained", "brightfield"} <= card["scores"].keys()
     assert card["training"]["minutes"] > 0
     assert card["training"]["versions"]["torch"]
+
+
+def test_bundled_models_are_the_study_and_mask_rcnn_best_first_and_small_together():
+    models = list_models()
+    assert {m.name for m in models} == {
+        "nuclei",
+        "mask-rcnn",
+        *(f"{n}-{o}{s}" for n in ("unet", "unetr") for o in ("sgd", "adam") for s in ("", "-poly")),
+    }
+    scores = [m.mean_ap for m in models]
+    assert scores == sorted(scores, reverse=True)
+    assert all(m.speed > 0 and m.card["data"]["licence"].startswith("CC0") for m in models)
+    assert sum(m.path.stat().st_size for m in models) <= 60_000_000
+
+
+@pytest.mark.parametrize("name", [p.stem for p in sorted(BUNDLED.glob("*.yaml"))])
+def test_each_bundled_model_finds_most_nuclei_of_a_sample(name, fluorescence):
+    micrograph, truth = fluorescence
+    found = segment_now(micrograph, SegmentConfig(model=name, device="cpu", engine="torch")).labels
+    assert dice(truth, found) > 0.8
 
 
 def test_own_models_are_listed_after_the_bundled_one(copied, monkeypatch):
@@ -110,7 +132,7 @@ def test_a_wrong_card_names_the_field_and_leaves_the_other_models_alone(
     with pytest.raises(ModelError, match=field):
         find_model(copied)
     monkeypatch.setenv("NUCLEISEG_MODELS", str(copied.parent))
-    assert [m.name for m in list_models()] == ["nuclei"]
+    assert sorted(m.name for m in list_models()) == sorted(p.stem for p in BUNDLED.glob("*.yaml"))
     (problem,) = model_problems()
     assert "copy.yaml" in problem
     with pytest.raises(ModelError, match=field):

@@ -175,7 +175,10 @@ def _parse(path: Path, _changed: int) -> Any:
 
 
 def _scan() -> tuple[list[ModelCard], list[str]]:
-    """Models of all folders, and a sentence for each file that is none."""
+    """Models of all folders, and a sentence for each file that is none.
+
+    Bundled ones come first, the best of them before the others, then the user's own.
+    """
     found: dict[str, ModelCard] = {}
     problems: list[str] = []
     for folder in (BUNDLED, user_folder()):
@@ -191,17 +194,17 @@ def _scan() -> tuple[list[ModelCard], list[str]]:
                     f"{path} is not listed: its card calls it {model.name}, as {first.path} is "
                     "called. Change the name in its card, or choose it by its path"
                 )
-    return list(found.values()), problems
-
-
-def list_models() -> list[ModelCard]:
-    """All models that can be chosen by name: bundled ones, best first, then the user's own."""
 
     def place(model: ModelCard) -> tuple[bool, float]:
         is_own = model.path.parent != BUNDLED
         return is_own, 0.0 if is_own else -(model.mean_ap or 0.0)
 
-    return sorted(_scan()[0], key=place)
+    return sorted(found.values(), key=place), problems
+
+
+def list_models() -> list[ModelCard]:
+    """All models that can be chosen by name: bundled ones, best first, then the user's own."""
+    return _scan()[0]
 
 
 def model_problems() -> list[str]:
