@@ -48,6 +48,8 @@ from .study_view import StudyView
 from .widgets import button, column, listen, paint_main, row, scrolled, text
 
 _MODELS_SHOWN = 4
+# all of them would take long on a laptop
+_MODELS_AT_FIRST = 3
 # more layers at once would bury the image
 _LAYERS_AT_ONCE = 6
 _NAME = Qt.ItemDataRole.UserRole
@@ -171,17 +173,18 @@ class CompareDock(QWidget):
     # --- what it shows -----------------------------------------------------------------------
 
     def show_models(self) -> None:
-        """List the models there are, ticked unless the user unticked them."""
+        """List the models there are, ticked as last time; at first the best few."""
         try:
             models = self._session.models()
         except NucleisegError as error:
             models = []
             self.outcome.fail(error)
-        unticked = self._kept_wishes.get("unticked", [])
+        names = [model.name for model in models]
+        unticked = self._kept_wishes.get("unticked", names[_MODELS_AT_FIRST:])
         self.models.blockSignals(True)
         self.models.clear()
         for model in models:
-            item = QListWidgetItem(wording.model_title(model.card, model.title))
+            item = QListWidgetItem(wording.model_title(model))
             item.setData(_NAME, model.name)
             item.setToolTip(f"{model.name}\n{tooltip(model)}")
             is_on = model.name not in unticked
