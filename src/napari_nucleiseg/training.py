@@ -183,11 +183,10 @@ def _train(data: Path | Material, config: TrainConfig, out: Path, resume: bool) 
                 update_bn(patches, averaged, torch.device(device))
             scores = None
             if due and held_out:
-                mine: dict[str, float] = {}
-                if distributed.is_first():
-                    mine = validate(averaged, held_out, device)
-                    mine["held_out_loss"] = held_out_loss(averaged, held_out, config, device)
-                scores = distributed.from_first(mine)
+                # a loss is a mean over all processes: each has to take part
+                loss = held_out_loss(averaged, held_out, config, device)
+                mine = validate(averaged, held_out, device) if distributed.is_first() else {}
+                scores = distributed.from_first({**mine, "held_out_loss": loss})
             state.scores = scores or state.scores
             seconds = time.monotonic() - epoch_started
             mean = float(np.mean(losses))
