@@ -124,7 +124,7 @@ def test_the_best_comes_first_and_the_others_are_judged_against_it(fake):
     assert (best.model, best.images, best.means["average_precision"]) == ("nuclei", 6, 1.0)
     assert (other.model, other.means["average_precision"]) == ("a", 0.5)
     assert best.verdict == "highest AP"
-    assert other.verdict.startswith("nuclei is better than a (-0.500, 95 % interval")
+    assert other.verdict.startswith("nuclei is better than a (+0.500, 95 % interval")
 
 
 def test_the_time_is_that_of_segmenting_without_loading(fake):

@@ -319,3 +319,8 @@ def test_an_overlap_that_cannot_be_is_said_where_tiles_are_used(fluorescence):
         events = segment(fluorescence[0], SegmentConfig(tile_px=tile, overlap_px=160))
         texts = [e.text for e in events if isinstance(e, Notice)]
         assert any(said in text for text in texts) == expected
+
+
+def test_a_network_of_small_tiles_is_no_reason_to_talk_of_settings_nobody_made(fluorescence):
+    events = segment(fluorescence[0], SegmentConfig(model="unetr-sgd", device="cpu"))
+    assert not [e.text for e in events if isinstance(e, Notice)]

@@ -146,10 +146,11 @@ def _fill(
     is_fixed = model.fixed_tile is not None
     side = model.fixed_tile or min(config.tile_px, gathered.largest_tile)
     grid = Grid(side, config.overlap_px, model.multiple, config.batch_size, is_fixed)
-    default = SegmentConfig.model_fields["tile_px"].default
-    if side != config.tile_px != default:
+    unset = SegmentConfig()
+    if side != config.tile_px != unset.tile_px:
         yield Notice(f"{model.name} takes tiles of {side} px, not of {config.tile_px} px")
-    if 2 * config.overlap_px > side < max(height, width):
+    is_asked = (config.tile_px, config.overlap_px) != (unset.tile_px, unset.overlap_px)
+    if is_asked and 2 * config.overlap_px > side < max(height, width):
         yield Notice(
             f"Tiles overlap by half of their {side} px, not by {config.overlap_px} px: "
             "more than half of a tile is not possible"
