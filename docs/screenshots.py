@@ -62,7 +62,22 @@ def main() -> None:
     viewer.theme = "light"
     settle()
     take(dock, "dock-light.png")
+    viewer.theme = "dark"
+    compare_models(viewer)
     viewer.close()
+
+
+def compare_models(viewer) -> None:
+    """Compare the best models on the samples that come along."""
+    _, dock = viewer.window.add_plugin_dock_widget("napari-nucleiseg", "Compare models")
+    dock = getattr(dock, "__wrapped__", dock)
+    source = dock.images.source
+    source.setCurrentIndex(source.count() - 1)
+    source.activated.emit(source.currentIndex())
+    dock.compare_button.click()
+    wait(lambda: dock.outcome.state.property("state") == "done", 300)
+    settle()
+    viewer.screenshot(str(IMAGES / "compare.png"), canvas_only=False, flash=False)
 
 
 if __name__ == "__main__":

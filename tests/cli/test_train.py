@@ -83,7 +83,7 @@ def test_settings_come_from_recipe_assignments_and_flags(pairs, tmp_path, monkey
         (["--epochs", "0"], "--epochs 0. Allowed: a whole number, 1 to 100000"),
         (["--set", "epochs=0"], "epochs = 0. Allowed: a whole number"),
         (["--set", "augment.blurr=1"], r"augment\.blurr"),
-        (["--recipe", "none"], "There is no such recipe: 'none'. Known: nuclei"),
+        (["--recipe", "none"], "There is no such recipe: 'none'. Known: mask_rcnn, nuclei"),
         (["--architecture", "vnet"], "Unknown architecture: 'vnet'. Known: .*nuclei_unet"),
         (["--optimizer", "adamx"], "Unknown optimizer: 'adamx'. Known: .*adamw"),
         (["--schedule", "cosin"], "Unknown schedule: 'cosin'. Known: .*cosine"),
