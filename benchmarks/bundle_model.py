@@ -22,7 +22,7 @@ from napari_nucleiseg.store import BUNDLED
 
 ABOUT = {
     "nuclei": {
-        "title": "Nuclei (fluorescence, H&E, brightfield)",
+        "title": "Nuclei",
         "description": "Nuclei of cells and tissue: fluorescence, H&E and other stains, "
         "brightfield.",
         "command": "nucleiseg train --recipe nuclei_base --data DSB2018 --out nuclei_base && "

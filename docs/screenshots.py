@@ -63,6 +63,7 @@ def main() -> None:
     settle()
     take(dock, "dock-light.png")
     viewer.theme = "dark"
+    viewer.window.remove_dock_widget(dock)
     compare_models(viewer)
     viewer.close()
 
@@ -75,7 +76,7 @@ def compare_models(viewer) -> None:
     source.setCurrentIndex(source.count() - 1)
     source.activated.emit(source.currentIndex())
     dock.compare_button.click()
-    wait(lambda: dock.outcome.state.property("state") == "done", 300)
+    wait(lambda: dock.table.topLevelItemCount() == 3 and dock.compare_button.isEnabled(), 300)
     settle()
     viewer.screenshot(str(IMAGES / "compare.png"), canvas_only=False, flash=False)
 

@@ -131,7 +131,7 @@ def model_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for k, v in load_weights(find_model("nuclei")).items()
     }
     for name in ("noisy", "torn"):
-        about = {**card, "name": name, "title": f"{name.title()} nuclei", "scores": {}}
+        about = {**card, "name": name, "title": f"{name.title()} nuclei", "scores": {}, "speed": {}}
         save_model(folder / f"{name}.safetensors", weights, about)
     (folder / "torn.safetensors").write_bytes((BUNDLED / "nuclei.safetensors").read_bytes()[:-9])
     monkeypatch.setenv("NUCLEISEG_MODELS", str(folder))

@@ -112,7 +112,7 @@ def tick(dock, *names):
 
 def test_models_stand_with_their_scores(dock):
     texts = [dock.models.item(i).text() for i in range(dock.models.count())]
-    assert texts[0].endswith("· AP 0.61")
+    assert texts[0].endswith("· AP 0.61 · 1.2 MPix/s")
     assert texts[1:] == ["Noisy nuclei", "Torn nuclei"]
     dock.none_button.click()
     assert dock.chosen_models() == []
