@@ -628,10 +628,16 @@ def test_the_card_of_the_model_can_be_read(dock, viewer, image, qtbot):
     window.close()
 
 
-def test_the_menu_of_models_shows_the_score_and_what_it_was_measured_on(dock, viewer, image):
+def test_the_menu_of_models_shows_score_and_speed_and_what_they_were_measured_on(
+    dock, viewer, image
+):
     card = bridge_of(viewer).session.card()
-    score = card.card["scores"]["all"]["mean_ap"]
-    assert dock.models.model.currentText() == f"{card.title} · AP {score:.2f}"
+    score, speed = card.card["scores"]["all"]["mean_ap"], card.speed
+    assert dock.models.model.currentText() == f"{card.title} · AP {score:.2f} · {speed:.1f} MPix/s"
+    texts = [dock.models.model.itemText(n) for n in range(dock.models.model.count())]
+    assert len(texts) == 10
+    assert any(text.startswith("UNETR, SGD · AP 0.5") for text in texts)
+    assert "MPix/s" in dock.models.model.toolTip()
     assert card.card["scores"]["split"] in dock.models.model.toolTip()
 
 
