@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +20,9 @@ from ..io import SUFFIXES, read_labels, read_micrograph
 from ..project import Corrections, Project, find_project, training_labels
 from .classes import with_class
 from .masks import why_no_instances
-from .patches import TrainingImage
+
+if TYPE_CHECKING:
+    from .patches import TrainingImage
 
 CLASS_FILE = re.compile(r"class([1-9]\d?)\.", re.IGNORECASE)
 
@@ -288,6 +291,9 @@ def load_pairs(pairs: list[Pair], config: NormaliseConfig) -> Iterator[Event | T
         An image for each good pair, `LeftOut` for each that cannot be used, and `Notice` for what
         was converted.
     """
+    # torch is not for those who only look for pairs
+    from .patches import TrainingImage
+
     classes = max((number for p in pairs for number, _ in p.class_files), default=1)
     for pair in pairs:
         try:
