@@ -400,6 +400,8 @@ def test_with_real_models_on_a_folder(viewer, dock, folder, qtbot, monkeypatch, 
     assert [x.name for x in viewer.layers] == ["fluorescence", "fluorescence · nuclei (nuclei)"]
     assert results(viewer)[0].metadata[RESULT]["model"]["name"] == "nuclei"
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a: str(tmp_path / "out"))
+    # the image's layer is there before the work that opened it has ended
+    qtbot.waitUntil(dock.save_button.isEnabled, timeout=WAIT)
     click(qtbot, dock.save_button)
     with (tmp_path / "out" / "models.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
