@@ -54,6 +54,18 @@ RecipeName = Annotated[
         help=f"Settings to begin with; with the program come: {', '.join(recipe_names())}.",
     ),
 ]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any setting, also one inside another: augment.blur=0.2. May be repeated.",
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume/--no-resume", help="Go on from an earlier, unfinished run in --out."),
+]
 JsonFile = Annotated[
     str | None,
     typer.Option(

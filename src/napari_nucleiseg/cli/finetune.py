@@ -13,7 +13,17 @@ from .. import wording
 from ..config import FinetuneConfig, SegmentConfig
 from ..errors import SettingError
 from ..flags import apply_assignments, parse_flags, with_settings
-from .console import INTERRUPTED, SOME_FAILED, DataFolder, in_home, in_words, progress_bar, say
+from .console import (
+    INTERRUPTED,
+    SOME_FAILED,
+    Assignments,
+    DataFolder,
+    Resume,
+    in_home,
+    in_words,
+    progress_bar,
+    say,
+)
 from .stopping import stopping
 from .train import epoch_line
 
@@ -37,20 +47,8 @@ def finetune(
         ),
     ],
     settings: dict[str, Any],
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Any setting, also one inside another: augment.blur=0.2. May be repeated.",
-        ),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume/--no-resume", help="Go on from an earlier, unfinished run in --out."
-        ),
-    ] = True,
+    assignments: Assignments = None,
+    resume: Resume = True,
     conclude: Annotated[
         bool,
         typer.Option(

@@ -23,8 +23,10 @@ from .console import (
     INTERRUPTED,
     SOME_FAILED,
     USER_ERROR,
+    Assignments,
     DataFolder,
     RecipeName,
+    Resume,
     in_home,
     in_words,
     progress_bar,
@@ -63,20 +65,8 @@ def train(
     ],
     settings: dict[str, Any],
     recipe: RecipeName = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Any setting, also one inside another: augment.blur=0.2. May be repeated.",
-        ),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume/--no-resume", help="Go on from an earlier, unfinished run in --out."
-        ),
-    ] = True,
+    assignments: Assignments = None,
+    resume: Resume = True,
     _about: Annotated[
         str | None,
         typer.Option(
