@@ -19,6 +19,9 @@ MOST_BYTES = 400_000
 
 def publish(study: Path, out: Path) -> None:
     """Write the report anew and copy what belongs into a repository."""
+    study, out = study.resolve(), out.resolve()
+    if study.is_relative_to(out) or out.is_relative_to(study):
+        raise SystemExit(f"{out} would be replaced and holds the study, or lies in it")
     for _ in report(study):
         pass
     shutil.rmtree(out, ignore_errors=True)

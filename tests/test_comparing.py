@@ -243,7 +243,11 @@ def test_a_folder_and_its_splits(folder):
     assert splits_of(folder) == ("train", "val")
     everything, notices = annotated_folder(folder)
     assert [item.name for item in everything] == sorted(SAMPLES)
-    assert notices == ()
+    assert notices == (
+        "1 of the 3 micrographs are of the split train: models that have learned from them score "
+        "too well",
+    )
+    assert annotated_folder(folder, "val")[1] == ()
     assert [item.name for item in annotated_folder(folder, "VAL")[0]] == ["brightfield", "stained"]
     with pytest.raises(SettingError, match="Splits: train, val"):
         annotated_folder(folder, "test")

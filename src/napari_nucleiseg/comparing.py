@@ -21,7 +21,7 @@ from .io import LooksLikeMicrograph, read_micrograph
 from .micrograph import Micrograph
 from .samples import SAMPLES
 from .segmentation import segment
-from .statistics import Difference, paired_bootstrap
+from .statistics import LEAST_IMAGES, Difference, paired_bootstrap
 from .store import find_model
 from .wording import sentence
 
@@ -34,8 +34,6 @@ SCORES = (
     ("panoptic", "PQ"),
 )
 BEST_BY = "average_precision"
-# with fewer, a chance of one in 20 cannot be ruled out whatever the differences are
-LEAST_IMAGES = 6
 # what a model or a file that is not as it should be can raise; others go on
 _FAILURES = (NucleisegError, MemoryError, OSError, RuntimeError, ValueError)
 
@@ -293,6 +291,10 @@ def annotated_folder(
         pairs = [pair for pair in pairs if pair.split.casefold() == split.casefold()]
         if not pairs:
             raise SettingError(f"{folder} has no split", repr(split), f"Splits: {', '.join(known)}")
+    learned = sum(pair.split == "train" for pair in pairs)
+    if 0 < learned < len(pairs):
+        told = f"{learned} of the {len(pairs)} micrographs are of the split train"
+        notices = (*notices, f"{told}: models that have learned from them score too well")
     return [Annotated(pair.name, pair.micrograph, pair) for pair in pairs], notices
 
 
@@ -408,9 +410,11 @@ def summarise(rows: Sequence[Row], judge: bool = True) -> tuple[ModelScores, ...
     if not judge or len(found) < 2:
         return tuple(found)
     best = by_model[found[0].model]
+    # the best is chosen by the same images: any pair could have been looked at
+    comparisons = len(found) * (len(found) - 1) // 2
     return (
         replace(found[0], verdict="highest AP"),
-        *(_judged(s, by_model[s.model], best) for s in found[1:]),
+        *(_judged(s, by_model[s.model], best, comparisons) for s in found[1:]),
     )
 
 
@@ -426,7 +430,7 @@ def _summary(model: str, rows: list[Row]) -> ModelScores:
     )
 
 
-def _judged(model: ModelScores, mine: list[Row], best: list[Row]) -> ModelScores:
+def _judged(model: ModelScores, mine: list[Row], best: list[Row], comparisons: int) -> ModelScores:
     """Say whether a model is worse than the best on the micrographs that both segmented."""
     theirs = {row.image: row.scores[BEST_BY] for row in best}
     both = [row for row in mine if row.image in theirs]
@@ -434,7 +438,9 @@ def _judged(model: ModelScores, mine: list[Row], best: list[Row]) -> ModelScores
         few = f"too few images to tell whether it is worse ({len(both)} of {LEAST_IMAGES})"
         return replace(model, verdict=few)
     difference = paired_bootstrap(
-        [row.scores[BEST_BY] for row in both], [theirs[row.image] for row in both]
+        [row.scores[BEST_BY] for row in both],
+        [theirs[row.image] for row in both],
+        comparisons=comparisons,
     )
     words = difference.words(model.model, best[0].model)
     return replace(model, difference=difference, verdict=words)

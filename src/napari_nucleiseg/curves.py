@@ -53,7 +53,7 @@ class RunCurves:
         return f"{self.variant} · seed {self.seed}" if self.seed else self.variant
 
 
-def read_study(folder: Path) -> list[RunCurves]:
+def read_curves(folder: Path) -> list[RunCurves]:
     """Read the curves of all runs of a study that have one.
 
     Parameters
@@ -72,7 +72,8 @@ def read_study(folder: Path) -> list[RunCurves]:
         If the folder is none of a study, or a table cannot be read.
     """
     whole = folder / TABLE
-    tables = [whole] if whole.is_file() else sorted(folder.glob(f"runs/*/{TABLE}"))
+    # those of the runs first: the common table is as old as the last report
+    tables = sorted(folder.glob(f"runs/*/{TABLE}")) or ([whole] if whole.is_file() else [])
     if not tables:
         is_begun = (folder / "runs").is_dir()
         raise FileError(

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import SettingError
 from .evaluation import Evaluated, ImageCompared
 from .metrics import distances_of_outlines, scores_of_nuclei, title
-from .statistics import Difference, paired_bootstrap
-
-LEAST_IMAGES = 5
-"""With fewer images an interval says little about others, and no model is called better."""
+from .statistics import LEAST_IMAGES, Difference, paired_bootstrap
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class ScoreCompared:
         """
         if self.smaller_is_better:
             d = self.difference
-            turned = Difference(-d.mean, -d.high, -d.low, d.images)
+            turned = replace(d, mean=-d.mean, low=-d.high, high=-d.low)
             return f"{self.title}, smaller is better: {turned.words(one, other)}"
         return f"{self.title}: {self.difference.words(one, other)}"
 

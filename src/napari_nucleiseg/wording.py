@@ -105,6 +105,8 @@ def comparison(models: Sequence[ModelScores]) -> str:
 
 def differences(models: Sequence[ModelScores]) -> str:
     """Say in few lines which models are worse than the best, and of which that is unknown."""
+    from .statistics import LEAST_IMAGES
+
     told = {
         "No significant difference": [
             m.model for m in models[1:] if m.difference and not m.difference.is_significant
@@ -114,12 +116,14 @@ def differences(models: Sequence[ModelScores]) -> str:
             for m in models[1:]
             if m.difference and m.difference.high < 0
         ],
-        "Better where it worked": [
+        "Better on the images that it could segment": [
             f"{m.model} (AP {m.difference.mean:+.2f})"
             for m in models[1:]
             if m.difference and m.difference.low > 0
         ],
-        "Too few images to tell": [m.model for m in models[1:] if m.difference is None],
+        f"Too few images to tell whether worse ({LEAST_IMAGES} are needed)": [
+            m.model for m in models[1:] if m.difference is None
+        ],
     }
     return "\n".join(f"{what}: {', '.join(names)}" for what, names in told.items() if names)
 

@@ -49,6 +49,15 @@ def test_adjustments_reach_their_runs_only_and_win_inside_tables(tiny):
         ({"base": {"epoch": 3}}, "epoch"),
         ({"networks": {"../up": {}}}, "must be letters"),
         ({"networks": {}}, "networks"),
+        (
+            {
+                "networks": {"unet": {"architecture": "unet"}, "unet-b": {"architecture": "unet"}},
+                "optimizers": {"b-adam": {"optimizer": "adam"}, "adam": {"optimizer": "adam"}},
+            },
+            "one name: unet-b-adam",
+        ),
+        ({"seeds": [1, 1]}, "each seed once"),
+        ({"test_split": "Train"}, "test_split must be another"),
         ({"adjustments": [{"settings": {}}]}, "why"),
     ],
 )

@@ -88,7 +88,9 @@ def test_a_folder_belongs_to_one_study(tiny, split_data, tmp_path):
     remember(tiny, split_data, tmp_path)
     assert recall(tmp_path) == (tiny, split_data.resolve())
     with pytest.raises(FileError, match="another study"):
-        remember(tiny.model_copy(update={"title": "other"}), split_data, tmp_path)
+        remember(tiny.model_copy(update={"title": "other", "seeds": (5,)}), split_data, tmp_path)
+    remember(tiny.model_copy(update={"title": "the same, better named"}), split_data, tmp_path)
+    assert recall(tmp_path)[0].title == "the same, better named"
     with pytest.raises(FileError, match="not the folder of a study"):
         recall(tmp_path / "elsewhere")
     (tmp_path / "study.json").write_text("{", encoding="utf-8")

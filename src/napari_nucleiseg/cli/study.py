@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .console import INTERRUPTED, SOME_FAILED, DataFolder, Out, in_words, progress_bar, say
+from .train import epoch_line
 
 if TYPE_CHECKING:
     from ..events import Event
@@ -64,10 +65,12 @@ def run(
     from ..study.plan import plan, read_study
     from ..study.report import remember
     from ..study.results import need_pandas
+    from ..study.run import check_test
 
     need_pandas()
     config = read_study(study)
-    plan(config)
+    total = len(plan(config))
+    check_test(data, config.test_split)
     remember(config, data, out)
     failed: list[str] = []
     try:
@@ -85,7 +88,8 @@ def run(
     except KeyboardInterrupt:
         say("Stopped. The same command goes on where it was.")
         raise typer.Exit(INTERRUPTED) from None
-    _write_report(out)
+    if len(failed) < total:
+        _write_report(out)
     if failed:
         say(f"Failed, see above: {', '.join(failed)}")
         raise typer.Exit(SOME_FAILED)
@@ -152,7 +156,7 @@ def _progress(event: Event) -> tuple[str, float] | None:
 
 
 def _tell(event: Event) -> None:
-    from ..events import LeftOut
+    from ..events import EpochDone, LeftOut
     from ..study.conduct import RunFailed, RunFinished, RunsPlanned, RunStarted
 
     if isinstance(event, RunsPlanned):
@@ -163,5 +167,7 @@ def _tell(event: Event) -> None:
         say(f"finished {event.finished} of {event.total}: {event.name}")
     elif isinstance(event, RunFailed):
         say(f"Error: {event.name}: {event.sentence}")
+    elif isinstance(event, EpochDone):
+        say(f"  {epoch_line(event)}")
     elif isinstance(event, LeftOut):
         say(event.text)

@@ -146,7 +146,6 @@ class AnnotatedChooser(QWidget):
         NucleisegError
             If there is none, or if a layer or the folder cannot be used.
         """
-        self._planes, self._paths = {}, {}
         if self.kind == "layers":
             return self._layer_items()
         if self.kind == "samples":
@@ -156,6 +155,7 @@ class AnnotatedChooser(QWidget):
                 raise SettingError("No folder is chosen", "", "Choose one with the button ...")
             items, _ = annotated_folder(self._place(), self.split.currentData())
         self._paths = {i.name: i.micrograph for i in items if isinstance(i.micrograph, Path)}
+        self._planes = {}
         return items
 
     def layer_of(self, name: str) -> tuple[Image | None, tuple[int, ...]]:
@@ -176,6 +176,7 @@ class AnnotatedChooser(QWidget):
 
     def _layer_items(self) -> list[Annotated]:
         point, items = self._viewer.dims.current_step, []
+        planes: dict[str, tuple[Any, tuple[int, ...]]] = {}
         for at, layer in enumerate(self._images):
             truth = self._truth(at)
             if truth is None or not self._is_ticked(at):
@@ -184,13 +185,15 @@ class AnnotatedChooser(QWidget):
             plane = plane_of(layer, point) if kind == "stack" else ()
             true = read_labels_layer(truth, point)
             items.append(Annotated(layer.name, read_layer(layer, kind, plane), true))
-            self._planes[layer.name] = weakref.ref(layer), plane
+            planes[layer.name] = weakref.ref(layer), plane
         if not items:
             raise SettingError(
                 "No image with true nuclei is chosen",
                 "",
                 "Tick an image and choose its true nuclei, or take a folder or the samples",
             )
+        # of the last comparison that could begin: its table still asks for them
+        self._planes, self._paths = planes, {}
         return items
 
     # --- what is shown -------------------------------------------------------------------------
@@ -271,6 +274,9 @@ class AnnotatedChooser(QWidget):
                 splits = splits_of(self._place())
             except NucleisegError as error:
                 self.failed.emit(error)
+        if before not in splits:
+            # what models have learned from says little about them
+            before = next((s for s in splits if s != "train"), None)
         fill_data(self.split, [("all", None), *((s, s) for s in splits)], before)
         self._show_source()
 
@@ -280,9 +286,11 @@ class AnnotatedChooser(QWidget):
             count = sum(
                 self._truth(i) is not None and self._is_ticked(i) for i in range(len(self._images))
             )
-            words = (
-                "Tick images and choose their true nuclei." if self._images else "Open an image."
-            )
+            words = "Tick images and choose their true nuclei."
+            if not self._images:
+                words = "Open an image."
+            elif self._truths and not any(_fits(i, t) for i in self._images for t in self._truths):
+                words = "No labels layer is as large as an image: true nuclei have its size."
         elif self.kind == "samples":
             count, words = len(annotated_samples()), ""
         else:

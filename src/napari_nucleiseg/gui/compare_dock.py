@@ -116,7 +116,7 @@ class CompareDock(QWidget):
     def _build_models(self) -> QWidget:
         self.models = QListWidget()
         self.models.setAccessibleName("Models")
-        self.models.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.models.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.models.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.models.itemChanged.connect(lambda _: self._remember())
         self.all_button = button("All", lambda: self._tick(True), "Compare all models")
@@ -184,7 +184,9 @@ class CompareDock(QWidget):
         self.models.blockSignals(True)
         self.models.clear()
         for model in models:
-            item = QListWidgetItem(wording.model_title(model))
+            # the score first: a long title must not push it out of sight
+            known = [] if model.mean_ap is None else [f"AP {model.mean_ap:.2f}"]
+            item = QListWidgetItem(" · ".join([*known, model.title]))
             item.setData(_NAME, model.name)
             item.setToolTip(f"{model.name}\n{tooltip(model)}")
             is_on = model.name not in unticked
@@ -356,8 +358,13 @@ class CompareDock(QWidget):
             return
         model, image, path = self._pending
         self._pending = None
-        if any(path_of(layer) == path for layer in self._viewer.layers):
+        opened = [layer for layer in self._viewer.layers if path_of(layer) == path]
+        if opened:
+            # another micrograph at the same place would shine through
+            for layer in self._viewer.layers:
+                layer.visible = layer in opened
             self._show_one(model, image)
+            self._viewer.reset_view()
 
     def _ask_where(self) -> None:
         found = QFileDialog.getExistingDirectory(self, "Save images.csv and models.csv in a folder")

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..curves import RunCurves, drawable, read_study
+from ..curves import RunCurves, drawable, read_curves
 from ..errors import NucleisegError
 from .forms import ElidedComboBox, shrink
 from .plots import CurvePlot, pen_of, swatch
@@ -74,7 +74,7 @@ class StudyView(QWidget):
             return
         place = Path(self.folder.text().strip()).expanduser()
         try:
-            runs = read_study(place)
+            runs = read_curves(place)
         except NucleisegError as error:
             self._runs = []
             self.legend.clear()

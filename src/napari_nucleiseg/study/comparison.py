@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from math import comb
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 # all pairs of more variants would be a table that nobody reads: they are compared with the best
 FEW = 8
+# of more runs, the usual approximation of the distribution is good
+EXACT_RUNS = 8
 COMPARED = ("dice", "iou", "average_precision")
 TITLES = {
     "dice": "Dice",
@@ -80,6 +83,7 @@ def time_tests(results: Results) -> DataFrame:
     """Whether networks differ in time: Mann-Whitney U test, two-sided, over runs.
 
     Mann HB, Whitney DR (1947), doi:10.1214/aoms/1177730491; exact where there are no ties.
+    ``least_p`` is what the most different times of so few runs would give.
     """
     import pandas as pd
     from scipy.stats import mannwhitneyu
@@ -100,10 +104,11 @@ def time_tests(results: Results) -> DataFrame:
                     "one_runs": len(a),
                     "other_runs": len(b),
                     "p": float(mannwhitneyu(a, b).pvalue),
+                    "least_p": min(1.0, 2 / comb(len(a) + len(b), len(a))),
                 }
             )
-    columns = ("one", "other", "measure", "one_mean", "other_mean", "one_runs", "other_runs", "p")
-    return pd.DataFrame(rows, columns=list(columns))
+    columns = ("one", "other", "measure", "one_mean", "other_mean", "one_runs", "other_runs")
+    return pd.DataFrame(rows, columns=[*columns, "p", "least_p"])
 
 
 def difference_table(results: Results) -> DataFrame:
@@ -111,18 +116,24 @@ def difference_table(results: Results) -> DataFrame:
 
     First along each axis of the grid (one network against another over all that both were run
     with, and so on), then variant against variant: all pairs of few, of many each with the best.
+    Intervals hold for all differences along an axis together, and for all pairs of variants: any
+    of them could have turned out to be the best. Where both have several seeds in common, seeds are
+    drawn like images.
     """
     import pandas as pd
 
     tested = results.tested
     pairs: list[tuple[str, str, str]] = []
+    together = {}
     for axis in AXES:
         names = list(tested[axis].unique())
+        together[axis] = max(1, len(names) * (len(names) - 1) // 2)
         if 1 < len(names) <= FEW:
             pairs += [(axis, *pair) for pair in combinations(names, 2)]
     ranked = list(
         tested.groupby("variant")["average_precision"].mean().sort_values(ascending=False).index
     )
+    together["variant"] = max(1, len(ranked) * (len(ranked) - 1) // 2)
     if len(ranked) <= FEW:
         pairs += [("variant", *pair) for pair in combinations(ranked, 2)]
     else:
@@ -133,7 +144,7 @@ def difference_table(results: Results) -> DataFrame:
             found = _paired(tested, axis, one, other, score)
             if found is None:
                 continue
-            difference = paired_bootstrap(*found)
+            difference = paired_bootstrap(*found, comparisons=together[axis])
             rows.append(
                 {
                     "compared": axis,
@@ -144,18 +155,24 @@ def difference_table(results: Results) -> DataFrame:
                     "low": difference.low,
                     "high": difference.high,
                     "images": difference.images,
+                    "seeds": difference.seeds,
+                    "comparisons": difference.comparisons,
                     "significant": difference.is_significant,
                     "words": difference.words(one, other),
                 }
             )
     columns = ("compared", "one", "other", "score", "difference", "low", "high", "images")
-    return pd.DataFrame(rows, columns=[*columns, "significant", "words"])
+    counts = ("seeds", "comparisons")
+    return pd.DataFrame(rows, columns=[*columns, *counts, "significant", "words"])
 
 
 def _paired(
     tested: DataFrame, axis: str, one: str, other: str, score: str
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Score of each image, averaged over the runs that differ in this axis alone."""
+    """Scores, a row for each seed that both have and a column for each image that all have.
+
+    They are averaged over the runs that differ in this axis alone.
+    """
     rest = [name for name in (*AXES, "seed") if name != axis] if axis in AXES else ["seed"]
     wide = tested[tested[axis].isin([one, other])].pivot_table(
         index=[*rest, "image"], columns=axis, values=score
@@ -163,8 +180,11 @@ def _paired(
     both = wide.dropna() if {one, other} <= set(wide.columns) else None
     if both is None or both.empty:
         return None
-    means = both.groupby(level="image").mean()
-    return means[one].to_numpy(), means[other].to_numpy()
+    means = both.groupby(level=["seed", "image"]).mean()
+    first, second = (means[name].unstack("image").dropna(axis=1) for name in (one, other))
+    if first.empty:
+        return None
+    return first.to_numpy(), second.to_numpy()
 
 
 def optimizer_table(results: Results) -> DataFrame:
@@ -217,6 +237,7 @@ def quality_table(results: Results, by: str | None = None) -> DataFrame:
                 continue
             linear = pearsonr(both["quality"], both[measure])
             ranks = spearmanr(both["quality"], both[measure])
+            ranks_p = _exact_p(both) if len(both) <= EXACT_RUNS else float(ranks.pvalue)
             rows.append(
                 {
                     "runs_of": name,
@@ -225,11 +246,25 @@ def quality_table(results: Results, by: str | None = None) -> DataFrame:
                     "pearson": float(linear.statistic),
                     "pearson_p": float(linear.pvalue),
                     "spearman": float(ranks.statistic),
-                    "spearman_p": float(ranks.pvalue),
+                    "spearman_p": ranks_p,
                 }
             )
     columns = ("runs_of", "measure", "runs", "pearson", "pearson_p", "spearman", "spearman_p")
     return pd.DataFrame(rows, columns=list(columns))
+
+
+def _exact_p(both: DataFrame) -> float:
+    """Chance of so strong a correlation of ranks among all orders of a few runs."""
+    from scipy.stats import permutation_test, rankdata, spearmanr
+
+    quality, measure = (rankdata(both[name]) for name in both.columns)
+    found = permutation_test(
+        (quality,),
+        lambda order: spearmanr(order, measure).statistic,
+        permutation_type="pairings",
+        n_resamples=np.inf,
+    )
+    return float(found.pvalue)
 
 
 def as_markdown(table: DataFrame, titles: dict[str, str], digits: int = 3) -> str:
@@ -252,15 +287,19 @@ def as_markdown(table: DataFrame, titles: dict[str, str], digits: int = 3) -> st
             return ""
         if isinstance(value, (int, np.integer)):
             return f"{value:,}"
-        text = f"{value:.{digits}f}" if abs(value) < 100 else f"{value:,.0f}"
+        text = _number(value, digits)
         spread = row.get(f"{name}_sd")
         has_spread = spread is not None and spread == spread
-        return f"{text} ± {spread:.{digits}f}" if has_spread else text
+        return f"{text} ± {_number(spread, digits)}" if has_spread else text
 
     shown = [name for name in titles if name in table.columns]
     lines = [_line([titles[n] for n in shown]), _line(["---"] * len(shown))]
     lines += [_line([cell(row, n) for n in shown]) for _, row in table.iterrows()]
     return "\n".join(lines) + "\n"
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 def _line(cells: Sequence[str]) -> str:

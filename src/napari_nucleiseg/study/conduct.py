@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ from pathlib import Path
 
 from ..errors import DependencyError, FileError, NucleisegError, reason
 from ..events import Event
+from ..wording import sentence
 from .plan import Run, StudyConfig, plan
-from .run import is_finished, perform
+from .run import check_test, hash_of, is_finished, perform
 
 # a worker that dies costs its run one more beginning, from its last checkpoint
 RETRIES = 2
 PATIENCE = "10s"
+# what can go wrong in one run and not in the next
+FAILURES = (NucleisegError, OSError, MemoryError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -83,11 +87,15 @@ def conduct(
     Raises
     ------
     NucleisegError
-        If the study cannot begin: see `plan` and `is_finished`.
+        If the study cannot begin: see `plan`, `is_finished` and `check_test`.
     """
     runs = plan(study)
-    waiting = [run for run in runs if not is_finished(run, out)]
+    contents = hash_of(data)
+    waiting = [run for run in runs if not is_finished(run, out, contents)]
     yield RunsPlanned(len(runs), len(runs) - len(waiting))
+    if not waiting:
+        return
+    check_test(data, study.test_split)
     if workers > 1 or scheduler is not None:
         yield from _on_workers(data, waiting, len(runs), out, workers, scheduler)
         return
@@ -96,8 +104,8 @@ def conduct(
         yield RunStarted(run.name, runs.index(run) + 1, len(runs))
         try:
             yield from perform(data, run, out)
-        except NucleisegError as error:
-            yield RunFailed(run.name, str(error))
+        except FAILURES as error:
+            yield RunFailed(run.name, sentence(error))
             continue
         done += 1
         yield RunFinished(run.name, done, len(runs))
@@ -123,12 +131,18 @@ def _on_workers(
         if address is None:
             count = max(1, min(workers, len(waiting)))
             cluster = opened.enter_context(
-                LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None)
+                LocalCluster(
+                    n_workers=count,
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                    # a worker that has to be ended while it trains is no news
+                    silence_logs=logging.ERROR,
+                )
             )
             address = cluster.scheduler_address
         try:
             client = opened.enter_context(Client(address, timeout=PATIENCE))
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise FileError(
                 "There is no dask scheduler at this address",
                 f"{scheduler} ({reason(error)})",
@@ -151,8 +165,8 @@ def _on_workers(
                 yield RunFinished(name, done, total)
             elif isinstance(problem, KilledWorker):
                 yield RunFailed(name, "Its worker ended again and again. Give it more memory.")
-            elif isinstance(problem, NucleisegError):
-                yield RunFailed(name, str(problem))
+            elif isinstance(problem, FAILURES):
+                yield RunFailed(name, sentence(problem))
             else:
                 raise problem
 

@@ -19,7 +19,7 @@ from ..overlay import draw_outlines
 from .comparison import difference_table, optimizer_table, quality_table, time_tests
 from .plan import StudyConfig
 from .results import Results
-from .run import folder_of
+from .run import folder_of, labels_file, true_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -209,9 +209,10 @@ def times(results: Results) -> Figure | None:
     ):
         for place, network in enumerate(networks):
             values = results.runs.loc[results.runs["network"] == network, measure] / 60
-            axes.bar(place, values.mean(), width=0.6, color=COLOURS[place], alpha=0.35)
+            colour = COLOURS[place % len(COLOURS)]
+            axes.bar(place, values.mean(), width=0.6, color=colour, alpha=0.35)
             spread = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else [0]
-            axes.plot(place + np.asarray(spread), values, "o", ms=4, color=COLOURS[place])
+            axes.plot(place + np.asarray(spread), values, "o", ms=4, color=colour)
         axes.set_xticks(range(len(networks)), networks)
         axes.set_ylabel(title)
         mine = tests[tests["measure"] == measure]
@@ -244,7 +245,9 @@ def differences(results: Results) -> Figure | None:
         range(len(table)), [f"{r['one']} − {r['other']}" for _, r in table.iterrows()], fontsize=7
     )
     axes.invert_yaxis()
-    axes.set_xlabel("difference in AP (mean over test images, 95 % bootstrap interval)")
+    axes.set_xlabel(
+        "difference in AP (mean over test images, 95 % bootstrap interval of all together)"
+    )
     _frame(axes)
     return figure
 
@@ -316,6 +319,8 @@ def quality(results: Results) -> Figure | None:
 
 def layers(results: Results) -> Figure | None:
     """Quality of each layer, epoch by epoch, for the first seed of each variant side by side."""
+    from matplotlib.colors import PowerNorm
+
     if results.layers.empty:
         return None
     runs = results.runs.drop_duplicates("variant")
@@ -343,8 +348,7 @@ def layers(results: Results) -> Figure | None:
             table.to_numpy(),
             aspect="auto",
             cmap="viridis",
-            vmin=0,
-            vmax=top or 1,
+            norm=PowerNorm(0.5, vmin=0, vmax=top or 1),
             interpolation="nearest",
             extent=(0.5, last + 0.5, len(table) + 0.5, 0.5),
         )
@@ -371,17 +375,19 @@ def panels(
     )
     folders = {run.name: folder_of(run, out) for run in runs}
     pairs = {pair.name: pair for pair in find_pairs(data)[0]}
-    chosen = _typical(results, count)
+    chosen = [name for name in _typical(results, count) if name in pairs]
+    if not chosen:
+        return None
     figure = _figure(1.5 * (len(ranked) + 2), 1.65 * len(chosen) + 0.3)
     grid = figure.subplots(len(chosen), len(ranked) + 2, squeeze=False)
     for row, image in enumerate(chosen):
         micrograph = choose_pixels(read_micrograph(pairs[image].micrograph))[0]
-        truth = read_labels(pairs[image].labels).image
+        truth = true_labels(pairs[image])
         crop = _crop(truth)
         shown = [np.zeros_like(truth), truth]
         scores = []
         for _, run in ranked.iterrows():
-            labels = read_labels(folders[run["run"]] / "labels" / f"{image}.tif").image
+            labels = read_labels(labels_file(folders[run["run"]], image)).image
             shown.append(labels)
             mine = results.images
             is_it = (mine["run"] == run["run"]) & (mine["image"] == image)

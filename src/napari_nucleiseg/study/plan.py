@@ -6,9 +6,9 @@ import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from ..assembly import resolve_settings
 from ..config import Config, TrainConfig
@@ -54,7 +54,9 @@ class StudyConfig(Config):
     schedules: dict[str, Settings] = Field(min_length=1, description="by name, settings of train")
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="each run once per seed")
     adjustments: tuple[Adjustment, ...] = Field((), description="settings of some runs only")
-    test_split: str = Field("val", description="split of index.csv that tests the models")
+    test_split: Annotated[str, StringConstraints(to_lower=True)] = Field(
+        "val", description="split of index.csv that tests the models"
+    )
     train_sample: int = Field(
         40, ge=0, description="training micrographs scored, too, for the generalisation gap"
     )
@@ -68,6 +70,12 @@ class StudyConfig(Config):
             for name in getattr(self, f"{axis}s"):
                 if not name.replace("-", "").replace("_", "").isalnum():
                     raise ValueError(f"the name {name!r} must be letters, digits, - and _")
+        return self
+
+    @model_validator(mode="after")
+    def _tests_on_others(self) -> StudyConfig:
+        if self.test_split == "train":
+            raise ValueError("the split train trains the models; test_split must be another one")
         return self
 
 
@@ -149,13 +157,13 @@ def plan(study: StudyConfig) -> list[Run]:
     for seed, network, optimizer, schedule in itertools.product(
         study.seeds, study.networks, study.optimizers, study.schedules
     ):
-        names = {"network": network, "optimizer": optimizer, "schedule": schedule}
+        chosen = {"network": network, "optimizer": optimizer, "schedule": schedule}
         layers = [
             study.base,
             study.networks[network],
             study.optimizers[optimizer],
             study.schedules[schedule],
-            *(a.settings for a in study.adjustments if a.is_for(names)),
+            *(a.settings for a in study.adjustments if a.is_for(chosen)),
             {"seed": seed},
         ]
         name = f"{network}-{optimizer}-{schedule}-{seed}"
@@ -184,6 +192,13 @@ def plan(study: StudyConfig) -> list[Run]:
                 study.train_sample,
             )
         )  # fmt: skip
+    names = [run.name for run in runs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SettingError(
+            "Two runs of the study have one name",
+            twice[0],
+            "Give each network, optimizer and schedule a name of its own, and each seed once",
+        )
     return runs
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import FileError, reason
+from ..data.pairs import find_pairs
+from ..errors import FileError, NucleisegError, reason
 from ..events import Event
 from ..files import write_text
 from .comparison import (
@@ -23,18 +24,22 @@ from .comparison import (
 from .figures import draw_all
 from .plan import AXES, StudyConfig, plan
 from .results import Results, gather, write_csv, write_tables
+from .run import is_finished
 
 REPORT = "report.md"
+FOUND_NOTHING = 0.1
 STUDY = "study.json"
 _NAMES = {"network": "network", "optimizer": "optimizer", "schedule": "schedule", "seeds": "seeds"}
 _CAPTIONS = {
-    "curves": "Loss, Dice and IoU by epoch (mean over seeds)",
+    "curves": "Learning curves by epoch (mean over seeds); of many variants each before the others "
+    "in grey",
     "times": "CPU time of every run",
     "differences": "Differences in AP; filled: the interval leaves out 0",
     "optimizers": "Loss, error, accuracy and time; a dot is a run, a bar their mean",
     "quality": "Network quality Q against generalisation gap and test Dice",
-    "layers": "Quality of each layer, epoch by epoch",
-    "panels": "Micrograph, truth and results, from hard to easy micrographs",
+    "layers": "Quality of each layer, epoch by epoch; colours by its square root",
+    "panels": "Micrograph, truth and results, from hard to easy micrographs: windows of at most "
+    "256 px with outlines; AP is that of the whole micrograph",
 }
 
 
@@ -69,19 +74,30 @@ def remember(study: StudyConfig, data: Path, out: Path) -> None:
     ------
     FileError
         If the folder holds another study.
+    TrainingError
+        If a run in it was made with other settings.
     """
     record = {"study": study.model_dump(mode="json"), "data": str(data.resolve())}
     path = out / STUDY
-    if path.is_file() and recall(out)[0] != study:
-        title = recall(out)[0].title
-        if title != study.title:
+    if path.is_file() and not _is_same(recall(out)[0], study):
+        earlier = recall(out)[0]
+        if earlier.title != study.title:
             raise FileError(
                 "The folder holds another study",
-                f"{out} ({title})",
+                f"{out} ({earlier.title})",
                 "Choose another --out",
             )
+        # what is finished must belong to both, or neither could be reported
+        for run in plan(study):
+            is_finished(run, out)
     out.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(record, indent=1) + "\n")
+
+
+def _is_same(one: StudyConfig, other: StudyConfig) -> bool:
+    """Whether two studies differ in nothing but how they are reported."""
+    shown = {"title", "panels", "source", "references"}
+    return one.model_dump(exclude=shown) == other.model_dump(exclude=shown)
 
 
 def recall(out: Path) -> tuple[StudyConfig, Path]:
@@ -104,6 +120,14 @@ def recall(out: Path) -> tuple[StudyConfig, Path]:
             f"{path} ({why})",
             "Give the --out of nucleiseg study run",
         ) from error
+
+
+def _data_of(data: Path, test_split: str) -> Path | None:
+    """The micrographs of a study, if they are still there."""
+    try:
+        return data if any(p.split == test_split for p in find_pairs(data)[0]) else None
+    except (NucleisegError, OSError):
+        return None
 
 
 def report(out: Path) -> Iterator[Event]:
@@ -138,7 +162,7 @@ def report(out: Path) -> Iterator[Event]:
     for name, table in tables.items():
         write_csv(table, folder / f"{name}.csv")
     figures = []
-    for name in draw_all(results, study, runs, data if data.is_dir() else None, out):
+    for name in draw_all(results, study, runs, _data_of(data, study.test_split), out):
         figures.append(name)
         yield FigureDrawn(name)
     text = _text(study, results, len(runs), figures)
@@ -201,10 +225,17 @@ def _setting(study: StudyConfig, results: Results, total: int, images: int) -> s
         f"{int(first['epochs'])} epochs, {int(first['steps']):,} steps. "
         f"Peak learning rates: {rates}.",
         "Scores are means over the test images; AP is the mean over IoU 0.5 to 0.95, PQ is at 0.5. "
-        "Intervals are paired bootstraps over the test images: they tell how sure a difference is "
-        "for other images, not for other seeds, and they are not corrected for the number of "
-        "comparisons.",
+        "Intervals are paired bootstraps over the test images, and over the seeds where both have "
+        "several; with one seed they tell how sure a difference is for other images alone. They "
+        "hold for all comparisons of a list together (Bonferroni).",
     ]
+    nothing = runs.loc[runs["dice"] < FOUND_NOTHING, "run"]
+    if len(nothing):
+        lines.append(
+            f"Found (almost) nothing on the test images: {', '.join(nothing)}. Nuclei of a "
+            "probability that is below 0.75 on average are not counted, so that a network that is "
+            "unsure everywhere scores 0."
+        )
     lines += [
         "Other settings for "
         + " and ".join(getattr(a, axis) for axis in AXES if getattr(a, axis))
@@ -246,6 +277,8 @@ def _times(results: Results) -> str:
     for _, row in time_tests(results).iterrows():
         what = "training" if row["measure"].startswith("train") else "segmenting the test split"
         verdict = "differ" if row["p"] < 0.05 else "no significant difference"
+        if row["least_p"] >= 0.05:
+            verdict = "too few runs to tell"
         words.append(
             f"- {what}: {row['one']} {row['one_mean']:,.0f} s, {row['other']} "
             f"{row['other_mean']:,.0f} s of CPU time, {verdict} "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import DependencyError, TrainingError
 from ..files import write_text
 from .plan import Run
-from .run import RECORD, folder_of, is_finished
+from .run import RECORD, folder_of, is_finished, read_record
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 SCORES = ("dice", "iou", "ap50", "ap75", "average_precision", "panoptic")
 TABLES = ("epochs", "images", "layers")
 _DIGITS = "%.6g"
+NAMES = dict.fromkeys(("run", "network", "optimizer", "schedule", "split", "image", "name"), str)
 
 
 def need_pandas() -> None:
@@ -86,7 +86,7 @@ def gather(runs: Sequence[Run], out: Path) -> Results:
     }
     rows = []
     for run in finished:
-        record = json.loads((folder_of(run, out) / RECORD).read_text(encoding="utf-8"))
+        record = read_record(folder_of(run, out) / RECORD) or {}
         images = tables["images"][tables["images"]["run"] == run.name]
         epochs = tables["epochs"][tables["epochs"]["run"] == run.name]
         tested = images[images["split"] == run.test_split]
@@ -133,5 +133,5 @@ def _read(path: Path) -> DataFrame:
 
     if not path.stat().st_size or not path.read_text(encoding="utf-8").strip():
         return pd.DataFrame()
-    # an image called 007 is not the number 7
-    return pd.read_csv(path, dtype={"image": str})
+    # an image called 007 is not the number 7, and a schedule called None is not missing
+    return pd.read_csv(path, dtype=NAMES, keep_default_na=False, na_values=[""])
