@@ -163,6 +163,24 @@ class SegmentConfig(Config):
     colour: Literal["auto", "colour", "channels"] = Field(
         "auto", description="whether three components are one colour picture or three channels"
     )
+    merge: Literal["none", "max", "mean"] = Field(
+        "none", description="put channels together: all, or those that channel names with commas"
+    )
+    series: str | None = Field(
+        None,
+        coerce_numbers_to_str=True,
+        description="which picture of a file with several, by name or number from 1",
+    )
+    z: str | None = Field(
+        None,
+        coerce_numbers_to_str=True,
+        description="focal plane of a stack: number from 1, middle, or max or mean of all",
+    )
+    t: str | None = Field(
+        None,
+        coerce_numbers_to_str=True,
+        description="time point of a series: number from 1, middle, or max or mean of all",
+    )
     device: Device = Field("auto", description="where the network runs")
     engine: Literal["auto", "openvino", "torch"] = Field(
         "auto", description="what runs the network on the CPU"

@@ -13,6 +13,7 @@ from .errors import SettingError, ShapeError
 
 _AXES = re.compile("T?(CZ?YX|Z?YXS?)")
 _PLACES = {"Z": "focal plane", "T": "time point"}
+_COUNTED = {"T": "time points", "C": "channels", "Z": "focal planes"}
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,28 @@ class Micrograph:
         for axis, which in (("Z", z), ("T", t)):
             if which is not None:
                 chosen = chosen._one(axis, str(which).strip().casefold())
+        return chosen
+
+    def one_plane(self, z: str | int | None = None, t: str | int | None = None) -> Micrograph:
+        """Choose from a stack as `plane` does, and see that one plane is left.
+
+        Raises
+        ------
+        ShapeError
+            If one has to be chosen and was not.
+        SettingError
+            If there is no such plane.
+        """
+        chosen = self.plane(z=z, t=t)
+        if chosen.is_stack:
+            counts = zip(self.axes, self.pixels.shape, strict=True)
+            found = ", ".join(f"{n} {_COUNTED[a]}" for a, n in counts if a in _COUNTED)
+            flags = " and ".join(f"--{a.lower()}" for a in chosen.axes if a in "ZT")
+            raise ShapeError(
+                "The file is a stack, and one plane is expected",
+                f"{self.path.name if self.path else self.name} has {found}",
+                f"Choose by {flags}: a number from 1, middle, or max or mean of all",
+            )
         return chosen
 
     def _one(self, axis: str, which: str) -> Micrograph:

@@ -42,7 +42,6 @@ __all__ = [
     "LooksLikeMicrograph",
     "is_zarr",
     "name_of",
-    "one_plane",
     "open_labels",
     "open_micrograph",
     "open_stack",
@@ -50,6 +49,7 @@ __all__ = [
     "read_labels",
     "read_micrograph",
     "series_names",
+    "with_colour",
     "write_labels",
 ]
 
@@ -200,10 +200,10 @@ def read_micrograph(
     if series is None and z is None and t is None and hasattr(module, "MAGIC") and module.MAGIC:
         micrograph = module.read(path)
     else:
-        micrograph = one_plane(open_micrograph(path, series=series), z, t)
+        micrograph = open_micrograph(path, series=series).one_plane(z, t)
         check_size(path, micrograph.pixels.nbytes)
         micrograph = micrograph.loaded()
-    return replace(_as_wished(micrograph, colour), name=name_of(path), path=path)
+    return replace(with_colour(micrograph, colour), name=name_of(path), path=path)
 
 
 def open_micrograph(path: Path | str, *, series: str | int | None = None) -> Micrograph:
@@ -236,30 +236,6 @@ def open_micrograph(path: Path | str, *, series: str | int | None = None) -> Mic
         _series.choose_series(path, ("",), None if str(series) == "1" else series)
         micrograph = module.read(path)
     return replace(micrograph, name=name_of(path), path=path)
-
-
-def one_plane(micrograph: Micrograph, z: str | int | None, t: str | int | None) -> Micrograph:
-    """Choose from a stack, and see that one plane is left.
-
-    Raises
-    ------
-    ShapeError
-        If one has to be chosen and was not.
-    SettingError
-        If there is no such plane.
-    """
-    chosen = micrograph.plane(z=z, t=t)
-    if chosen.is_stack:
-        names = {"Z": "focal planes", "T": "time points", "C": "channels"}
-        counts = zip(micrograph.axes, micrograph.pixels.shape, strict=True)
-        found = ", ".join(f"{n} {names[a]}" for a, n in counts if a in names)
-        flags = " and ".join(f"--{a.lower()}" for a in chosen.axes if a in "ZT")
-        raise ShapeError(
-            "The file is a stack, and one plane is expected",
-            f"{micrograph.path.name if micrograph.path else micrograph.name} has {found}",
-            f"Choose by {flags}: a number from 1, middle, or max or mean of all",
-        )
-    return chosen
 
 
 def series_names(path: Path | str) -> tuple[str, ...]:
@@ -354,8 +330,16 @@ def open_labels(path: Path | str) -> tuple[tuple[str, Micrograph], ...]:
     return tuple((name, replace(labels, name=name, path=path)) for name, labels in found)
 
 
-def _as_wished(micrograph: Micrograph, colour: Colour) -> Micrograph:
-    """Colours to channels or back, where there are three components."""
+def with_colour(micrograph: Micrograph, colour: Colour) -> Micrograph:
+    """Take three components for a colour picture or for channels.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+        In memory. A stack is returned as it is.
+    colour : {"auto", "colour", "channels"}
+        See `read_micrograph`.
+    """
     pixels = micrograph.pixels
     if micrograph.is_stack:
         return micrograph

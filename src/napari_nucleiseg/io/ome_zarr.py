@@ -24,6 +24,7 @@ MAGIC = ()
 _EXTRA = "zarr"
 # counting the chunks of larger arrays would take longer than opening may
 _MOST_COUNTED = 20_000
+_LABEL_CHUNK = 1024
 _UNITS = {
     "micrometer": "µm",
     "micrometre": "µm",
@@ -115,7 +116,9 @@ def open_file(path: Path, *, series: str | int | None = None, inner: str = "") -
     channels = (attributes.get("omero") or {}).get("channels") or []
     labels = tuple(str(c.get("label", "")).strip() or str(i + 1) for i, c in enumerate(channels))
     count = pixels.shape[wanted.index("C")] if "C" in wanted else 0
-    notices = list(_absent(path, f"{place}/{found[0]}" if place else found[0]))
+    # of label images, chunks that hold background alone are never written
+    is_label = bool(inner) or "image-label" in attributes
+    notices = [] if is_label else list(_absent(path, f"{place}/{found[0]}" if place else found[0]))
     if len(names) > 1 and series is None and not inner:
         notices.append(
             f"The file holds {len(names)} pictures; the first ({chosen}) was read. "
@@ -281,3 +284,75 @@ def _emissions(
     waves = tuple(emission_nm(channel) for channel in channels)
     return waves if len(waves) == count and any(waves) else ()
 
+
+class LabelStore:
+    """A label image that grows block by block: OME-Zarr 0.5, int32.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it is; labels that are there stay.
+    shape : (int, int)
+        Height and width in pixels.
+    pixel_size_um : (float, float) or None
+
+    Attributes
+    ----------
+    array : zarr array
+        The full resolution; chunks that were never written are background.
+    """
+
+    def __init__(
+        self, folder: Path, shape: tuple[int, int], pixel_size_um: tuple[float, float] | None
+    ) -> None:
+        zarr = needed("zarr", "A label image that is written block by block", _EXTRA)
+        self.folder, self.pixel_size_um = folder, pixel_size_um
+        self.group = zarr.open_group(str(folder), mode="a", zarr_format=3)
+        if "0" not in self.group:
+            self._level(0, shape)
+        self.array = self.group["0"]
+        self._describe(1)
+
+    def _level(self, number: int, shape: tuple[int, ...]) -> Any:
+        chunks = tuple(min(_LABEL_CHUNK, n) for n in shape)
+        return self.group.create_array(
+            str(number), shape=shape, chunks=chunks, dtype="int32", overwrite=True,
+            dimension_names=("y", "x"),
+        )
+
+    def finish(self) -> None:
+        """Add the coarser levels, each with every second pixel of the one before."""
+        finer, number = self.array, 0
+        while max(finer.shape) > _LABEL_CHUNK:
+            number += 1
+            shape = tuple(-(-n // 2) for n in finer.shape)
+            coarser = self._level(number, shape)
+            for top in range(0, shape[0], _LABEL_CHUNK):
+                rows = slice(top, min(top + _LABEL_CHUNK, shape[0]))
+                for left in range(0, shape[1], _LABEL_CHUNK):
+                    columns = slice(left, min(left + _LABEL_CHUNK, shape[1]))
+                    part = finer[2 * top : 2 * rows.stop, 2 * left : 2 * columns.stop]
+                    coarser[rows, columns] = part[::2, ::2]
+            finer = coarser
+        self._describe(number + 1)
+
+    def _describe(self, levels: int) -> None:
+        """Write the metadata of the levels there are."""
+        unit = {} if self.pixel_size_um is None else {"unit": "micrometer"}
+        size = self.pixel_size_um or (1.0, 1.0)
+        datasets = [
+            {
+                "path": str(n),
+                "coordinateTransformations": [
+                    {"type": "scale", "scale": [size[0] * 2**n, size[1] * 2**n]}
+                ],
+            }
+            for n in range(levels)
+        ]
+        axes = [{"name": axis, "type": "space", **unit} for axis in "yx"]
+        name = self.folder.name.removesuffix(".zarr").removesuffix(".ome")
+        self.group.attrs["ome"] = {
+            "version": "0.5",
+            "multiscales": [{"name": name, "axes": axes, "datasets": datasets}],
+            "image-label": {"version": "0.5"},
+        }
