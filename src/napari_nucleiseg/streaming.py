@@ -125,7 +125,9 @@ def stream(
         yield Notice(text)
     shape, pixels = chosen.shape, chosen.pixels
     blocks = blocks_of(shape, block_px)
-    progress = _Progress.resume(out, _fingerprint(micrograph, chosen, config, model.sha256, block_px))
+    progress = _Progress.resume(
+        out, _fingerprint(micrograph, chosen, config, model.sha256, block_px)
+    )
     if progress.done:
         yield Notice(f"Going on after {progress.done} of {len(blocks)} blocks of an earlier run")
     if progress.ends is None:

@@ -307,33 +307,48 @@ def _is_in_memory(data: Any) -> bool:
     return isinstance(data, np.ndarray) and isinstance(array, bytes | bytearray)
 
 
-def layer_of(micrograph: Micrograph) -> tuple[np.ndarray, dict[str, Any], str]:
-    """Give a micrograph as napari's layer data: pixels, settings of the layer, ``"image"``."""
-    size, labels = micrograph.pixel_size_um, ["y", "x"]
-    scale, units = ([1.0, 1.0], ["pixel"] * 2) if size is None else (list(size), ["um"] * 2)
-    if micrograph.axes == "CYX":
-        labels, scale, units = ["c", *labels], [1.0, *scale], ["pixel", *units]
+def layer_of(micrograph: Micrograph) -> tuple[Any, dict[str, Any], str]:
+    """Give a micrograph as napari's layer data: pixels, settings of the layer, ``"image"``.
+
+    Pixels that are still in their file stay there, and a pyramid becomes a multiscale layer.
+    """
+    size = micrograph.pixel_size_um
+    axes = micrograph.axes.removesuffix("S")
+    steps = {"Z": micrograph.z_step_um, **dict(zip("YX", size or (None, None), strict=True))}
     known = {
         "axes": micrograph.axes,
         "channel_names": micrograph.channel_names,
         "pixel_size_um": size,
         "path": None if micrograph.path is None else str(micrograph.path),
+        "series": micrograph.series,
         "notices": micrograph.notices,
     }
+    name = f"{micrograph.name} · {micrograph.series}" if micrograph.series else micrograph.name
     settings = {
-        "name": micrograph.name,
+        "name": name,
         "rgb": micrograph.is_colour,
-        "scale": scale,
-        "units": units,
-        "axis_labels": labels,
+        "scale": [steps.get(axis) or 1.0 for axis in axes],
+        "units": ["um" if steps.get(axis) else "pixel" for axis in axes],
+        "axis_labels": list(axes.lower()),
         "metadata": {MICROGRAPH: known},
     }
     pixels = micrograph.pixels
     if pixels.dtype.kind == "b":
         pixels = pixels.astype(np.uint8)
-    if micrograph.axes == "YX":
+    if micrograph.axes == "YX" and not micrograph.is_lazy:
         # shown as the network sees it: dim nuclei visible, an empty field dark
         low, high = intensity_range(pixels, NormaliseConfig())
         if high > low:
             settings["contrast_limits"] = [low, high]
+    if micrograph.levels:
+        return [pixels, *micrograph.levels], {**settings, "multiscale": True}, "image"
     return pixels, settings, "image"
+
+
+def labels_of(labels: Micrograph, image: Micrograph) -> tuple[Any, dict[str, Any], str]:
+    """Give a label image from inside a picture's file as layer data, aligned with the picture."""
+    data, settings, _ = layer_of(labels)
+    kept = {
+        k: settings[k] for k in ("scale", "units", "axis_labels", "multiscale") if k in settings
+    }
+    return data, {**kept, "name": f"{image.name} · {labels.name}"}, "labels"

@@ -230,6 +230,7 @@ def open_micrograph(path: Path | str, *, series: str | int | None = None) -> Mic
     """
     path = Path(path)
     module = _format_of(path)
+    micrograph: Micrograph
     if hasattr(module, "open_file"):
         micrograph = module.open_file(path, series=series)
     else:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from ..errors import ShapeError
 from ..micrograph import Micrograph
@@ -19,13 +24,22 @@ def _reader(path: str, module: str, _changed: int) -> Any:
     return needed(module, "", "").Reader(path)
 
 
+@contextmanager
+def _reading(path: Path, kind: str) -> Iterator[None]:
+    """Turn what a plug-in raises into a `FileError`."""
+    refused = import_module("bioio_base.exceptions").UnsupportedFileFormatError
+    with decoding(path, kind, refused):
+        yield
+
+
 def _open(path: Path, kind: str, module: str, extra: str) -> Any:
     needed(module, f"A {kind} file ({path.name})", extra)
-    with decoding(path, kind):
-        try:
-            return _reader(str(path), module, path.stat().st_mtime_ns)
-        except Exception as error:  # noqa: BLE001 (what each plug-in raises is not documented)
-            raise damaged(path, kind, f"{module} cannot open it") from error
+    with _reading(path, kind):
+        reader = _reader(str(path), module, path.stat().st_mtime_ns)
+        # some plug-ins look into the file here only
+        if not reader.scenes:
+            raise damaged(path, kind, "it lists no pictures")
+        return reader
 
 
 def series_names(path: Path, kind: str, module: str, extra: str) -> tuple[str, ...]:
@@ -61,7 +75,7 @@ def open_file(
     reader = _open(path, kind, module, extra)
     names = _scene_names(reader)
     chosen = choose_series(path, names, series)
-    with decoding(path, kind):
+    with _reading(path, kind):
         reader.set_scene(names.index(chosen))
         data = reader.xarray_dask_data
         axes = "".join(str(name) for name in data.dims)
@@ -112,16 +126,17 @@ def read(path: Path, kind: str, module: str, extra: str) -> Micrograph:
             "Choose the plane (--z, --t), or save it as its own file",
         )
     check_size(path, micrograph.pixels.nbytes)
-    with decoding(path, kind):
+    with _reading(path, kind):
         return micrograph.loaded()
 
 
 def _emissions(reader: Any, index: int, count: int) -> tuple[float | None, ...]:
     """Wavelengths where the plug-in gives its metadata as OME-XML."""
-    from xml.etree import ElementTree
-
     try:
-        root = ElementTree.fromstring(reader.ome_metadata.to_xml().encode())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about settings of the microscope that are left empty
+            xml = reader.ome_metadata.to_xml()
+        root = ElementTree.fromstring(xml.encode())
     except (NotImplementedError, AttributeError, ValueError, ElementTree.ParseError):
         return ()
     images = root.findall("{*}Image")

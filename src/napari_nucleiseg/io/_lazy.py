@@ -19,7 +19,7 @@ from ._decoding import decoding
 LAZY_BYTES = 256 << 20
 """Larger pictures stay in their file."""
 
-_CHUNK_SIDE = 1024
+_CHUNK_SIDE = 512
 _lock = threading.Lock()
 
 
@@ -148,4 +148,3 @@ def order(pixels: Any, axes: str, drop: str = "") -> tuple[Any, str]:
     kept = "".join(axis for axis, p in zip(axes, place, strict=True) if p != 0)
     wanted = "".join(axis for axis in "TCZYXS" if axis in kept)
     return np.transpose(pixels[place], [kept.index(axis) for axis in wanted]), wanted
-

@@ -6,6 +6,7 @@ Small single pictures are left to `napari_nucleiseg.io.tiff`, which knows all wa
 from __future__ import annotations
 
 import math
+import weakref
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,11 +31,15 @@ def open_level(path: str, series: int, level: int) -> Any:
     import tifffile
 
     tif = tifffile.TiffFile(path, _multifile=False)
-    source = tif.series[series].levels[level]
-    if source.dataoffset is not None:
-        return source.asarray(out="memmap").reshape(source.shape)
+    source = tif.series[series]
+    if source.levels[level].dataoffset is not None:
+        mapped = source.asarray(level=level, out="memmap")
+        tif.close()
+        return mapped
     zarr = needed("zarr", f"A large TIFF file ({Path(path).name})", "zarr")
-    return zarr.open_array(source.aszarr(), mode="r")
+    array = zarr.open_array(source.aszarr(level=level), mode="r")
+    weakref.finalize(array, tif.close)
+    return array
 
 
 def series_names(path: Path) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from ..errors import FileError, SettingError, ShapeError
+from ..errors import FileError, ShapeError
 from ..micrograph import Micrograph
 from ._decoding import check_size, damaged, decoding
 from ._lazy import Stored, needed, order, to_dask
@@ -57,7 +57,7 @@ def series_names(path: Path) -> tuple[str, ...]:
         if listed:
             return tuple(str(name) for name in listed)
     if "bioformats2raw.layout" in attributes or "OME" in root:
-        numbers = []
+        numbers: list[str] = []
         while str(len(numbers)) in root:
             numbers.append(str(len(numbers)))
         return tuple(numbers)
@@ -107,6 +107,8 @@ def open_file(path: Path, *, series: str | int | None = None, inner: str = "") -
     with decoding(path, NAME):
         axes = _axes(scale, path)
         found = [str(dataset["path"]) for dataset in scale["datasets"]]
+    if not found:
+        raise damaged(path, NAME, "it lists no levels")
     levels = []
     for name in found:
         below = f"{place}/{name}" if place else name
@@ -196,9 +198,7 @@ def _level(path: Path, place: str, axes: str) -> tuple[Any, str]:
     return order(to_dask(stored, y, x), axes)
 
 
-def _sizes(
-    scale: dict[str, Any], axes: str
-) -> tuple[tuple[float, float] | None, float | None]:
+def _sizes(scale: dict[str, Any], axes: str) -> tuple[tuple[float, float] | None, float | None]:
     """Pixel size and distance of planes in µm, from the scales of the first level."""
     factors = [1.0] * len(axes)
     first = scale["datasets"][0]
@@ -316,7 +316,11 @@ class LabelStore:
     def _level(self, number: int, shape: tuple[int, ...]) -> Any:
         chunks = tuple(min(_LABEL_CHUNK, n) for n in shape)
         return self.group.create_array(
-            str(number), shape=shape, chunks=chunks, dtype="int32", overwrite=True,
+            str(number),
+            shape=shape,
+            chunks=chunks,
+            dtype="int32",
+            overwrite=True,
             dimension_names=("y", "x"),
         )
 

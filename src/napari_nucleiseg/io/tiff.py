@@ -20,7 +20,7 @@ from ._ome import Ome, in_um, parse_ome
 from ._planes import MOST_CHANNELS, TakenAsChannels, channels_first
 
 NAME = "TIFF"
-SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
+SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn")
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 # values of TIFF tags, by their names in the specification
@@ -110,6 +110,13 @@ def open_file(path: Path, *, series: str | int | None = None) -> Micrograph:
     from . import _tiff_stack
 
     return _tiff_stack.open_file(path, series)
+
+
+def series_names(path: Path) -> tuple[str, ...]:
+    """Names of the pictures in a file; ("",) if there is one."""
+    from . import _tiff_stack
+
+    return _tiff_stack.series_names(path)
 
 
 def _text(value: object) -> str:
