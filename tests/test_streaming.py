@@ -249,7 +249,7 @@ class TestWideForeground:
         maps = np.repeat(maps[:, None], self.shape[0], axis=1)
 
         def predict(tiles):
-            start = int(round(float(tiles[0, 0, 0, 0])))
+            start = round(float(tiles[0, 0, 0, 0]))
             return maps[None, :, :, start : start + tiles.shape[-1]]
 
         def read(rows, columns):

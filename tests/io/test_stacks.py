@@ -76,9 +76,9 @@ def test_planes_are_chosen_by_number_or_taken_together(tmp_path):
         read = read_micrograph(tmp_path / "a.ome.tif", z=z, t=1)
         assert read.axes == "CYX"
         np.testing.assert_allclose(read.pixels, expected)
-    with pytest.raises(SettingError, match="no focal plane 6.*1 to 5"):
+    with pytest.raises(SettingError, match=r"no focal plane 6.*1 to 5"):
         read_micrograph(tmp_path / "a.ome.tif", z=6, t=1)
-    with pytest.raises(ShapeError, match="2 time points.*Choose by --t"):
+    with pytest.raises(ShapeError, match=r"2 time points.*Choose by --t"):
         read_micrograph(tmp_path / "a.ome.tif", z=1)
 
 
@@ -97,7 +97,7 @@ def test_a_picture_is_chosen_by_name_or_number(tmp_path):
         opened = open_micrograph(path, series=which)
         assert (opened.axes, opened.series, opened.pixel_size_um) == ("ZYX", "detail", (0.5, 0.5))
         np.testing.assert_array_equal(opened.loaded().pixels, second)
-    with pytest.raises(SettingError, match="no picture third.*overview, detail"):
+    with pytest.raises(SettingError, match=r"no picture third.*overview, detail"):
         open_micrograph(path, series="third")
 
 
