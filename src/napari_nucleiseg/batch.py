@@ -29,6 +29,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path, PurePath
 
 from .channels import choose_pixels
@@ -471,7 +472,8 @@ def segment_file(
         Whether a picture of the outlines on the micrograph is written too.
     by_blocks : bool or None
         Whether the micrograph is segmented block by block into an OME-Zarr, in bounded memory, and
-        a run that was stopped goes on where it was. None: if it has more than `STREAM_PIXELS`.
+        a run that was stopped goes on where it was. None: if it has more than `STREAM_PIXELS`
+        and Zarr is installed.
 
     Yields
     ------
@@ -492,7 +494,9 @@ def segment_file(
     micrograph = open_micrograph(item.path, series=series)
     height, width = micrograph.shape
     if by_blocks is None:
-        by_blocks = height * width > STREAM_PIXELS and not find_model(config.model).finds_instances
+        # without Zarr the label image is written as a whole, as long as the memory lasts
+        by_blocks = height * width > STREAM_PIXELS and find_spec("zarr") is not None
+        by_blocks = by_blocks and not find_model(config.model).finds_instances
     target = item.result(out, "_labels.ome.zarr" if by_blocks else "_labels.tif")
     _refuse_to_replace(out, item.name, source, (target, manifest))
     if item.notice:

@@ -21,12 +21,16 @@ from .events import Decoding, DeviceChosen, Event, Notice, Segmented, TileDone
 from .gathering import Gathering, gathering
 from .instances import DecodeConfig, diameters
 from .intensity import intensity_range, rescale
+from .io._decoding import available_bytes
 from .micrograph import Micrograph
 from .store import ModelCard, find_model
 from .tiling import Grid
 
 SMALLEST_TILE = 256
 NEUTRAL = SegmentConfig.model_fields["seed_sensitivity"].default
+
+# maps, labels and what decoding takes beside them, at the least
+_BYTES_PER_PIXEL = 16
 
 
 def decode_config(config: SegmentConfig) -> DecodeConfig:
@@ -71,6 +75,8 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
     chosen, notices = choose_pixels(plane, config.channel, config.colour, config.merge)
     for text in notices:
         yield Notice(text)
+    if chosen.is_lazy:
+        check_fits(micrograph.name, chosen.shape)
     try:
         chosen = chosen.loaded()
     except MemoryError as error:
@@ -232,6 +238,33 @@ def _too_large(micrograph: Micrograph) -> NucleisegError:
         "{} has {}×{} px".format(micrograph.name, *micrograph.shape),
         "Close other programs or crop the micrograph",
     )
+
+
+def check_fits(name: str, shape: tuple[int, int]) -> None:
+    """Refuse a picture that is still in its file and whose maps cannot fit into the memory.
+
+    Parameters
+    ----------
+    name : str
+        What to call it.
+    shape : (int, int)
+        Height and width in pixels.
+
+    Raises
+    ------
+    NucleisegError
+        If segmenting it as a whole takes more than the computer has free.
+    """
+    height, width = shape
+    free, needed = available_bytes(), height * width * _BYTES_PER_PIXEL
+    if free is not None and needed > free:
+        raise NucleisegError(
+            "The picture is too large to be segmented as a whole",
+            f"{name} has {height:,}×{width:,} px, which takes about {needed / 2**30:.1f} GiB, "
+            f"and {free / 2**30:.1f} GiB are free",
+            "Segment it block by block on the command line, "
+            "nucleiseg segment FILE --out FOLDER --stream, and open the label image in napari",
+        )
 
 
 @cache

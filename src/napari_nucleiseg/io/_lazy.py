@@ -113,10 +113,10 @@ def to_dask(stored: Stored, height: int, width: int) -> Any:
 
 def whole_file(read: Callable[[str], np.ndarray], path: Path, example: np.ndarray) -> Any:
     """A dask array over a file that is read as a whole, like another array in shape and depth."""
-    import dask.array
+    dask = needed("dask.array", "A stack of several files", "zarr")
     from dask.delayed import delayed
 
-    return dask.array.from_delayed(delayed(read)(str(path)), example.shape, example.dtype)
+    return dask.from_delayed(delayed(read)(str(path)), example.shape, example.dtype)
 
 
 def stacked(pieces: list[Any], axis: int) -> Any:

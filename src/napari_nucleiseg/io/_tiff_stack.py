@@ -93,7 +93,8 @@ def open_file(path: Path, series: str | int | None) -> Micrograph:
         ome = _ome_of(tif, index)
         source = tif.series[index]
         is_large = math.prod(source.shape) * source.dtype.itemsize > LAZY_BYTES
-        # what lies in pieces is read by zarr; without it, as a whole if it fits
+        # what lies in pieces is read by zarr; without the extra, as a whole if it fits
+        is_large &= find_spec("dask") is not None
         is_large &= source.dataoffset is not None or find_spec("zarr") is not None
         planes = source.get_axes(squeeze=True).replace("S", "")
         if ome.split or (index == 0 and len(planes) <= 3 and not is_large):
