@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+import sys
 
 import numpy as np
 import pytest
@@ -17,18 +17,48 @@ HEADS = {
 }
 
 
-@pytest.mark.parametrize("kind", HEADS)
-@pytest.mark.parametrize("read", [read_micrograph, read_labels, open_micrograph, series_names])
-def test_a_broken_file_or_a_missing_package_is_said_in_one_line(tmp_path, kind, read):
+READERS = [read_micrograph, read_labels, open_micrograph, series_names]
+
+
+@pytest.fixture
+def broken(tmp_path, kind):
+    """A file of which there is the beginning alone, under a name that says nothing."""
     path = tmp_path / "any name"
     path.write_bytes(HEADS[kind] + bytes(90))
-    if find_spec(f"bioio_{kind}") is None:
-        wanted = rf'bioio-{kind}\. Install it: pip install "napari-nucleiseg\[{kind}\]"'
-        with pytest.raises(DependencyError, match=wanted) as caught:
-            read(path)
-    else:
-        with pytest.raises(FileError, match="damaged or incomplete") as caught:
-            read(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", HEADS)
+@pytest.mark.parametrize("read", READERS)
+def test_a_missing_package_is_said_with_the_command_that_installs_it(
+    broken, kind, read, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, f"bioio_{kind}", None)
+    with pytest.raises(DependencyError) as caught:
+        read(broken)
+    assert str(caught.value).endswith(
+        f'bioio-{kind}. Install it: pip install "napari-nucleiseg[{kind}]"'
+    )
+    assert "any name" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_zarr_is_missed_in_the_same_words(tmp_path, read, monkeypatch):
+    (tmp_path / "a.zarr").mkdir()
+    (tmp_path / "a.zarr" / "zarr.json").write_text("{}")
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    with pytest.raises(DependencyError, match=r'pip install "napari-nucleiseg\[zarr\]"') as caught:
+        read(tmp_path / "a.zarr")
+    assert "a.zarr" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", HEADS)
+@pytest.mark.parametrize("read", READERS)
+def test_a_broken_file_is_named_in_one_line(broken, kind, read):
+    pytest.importorskip(f"bioio_{kind}")
+    with pytest.raises(FileError, match="damaged or incomplete") as caught:
+        read(broken)
     assert "any name" in str(caught.value)
     assert "\n" not in str(caught.value)
 
