@@ -258,8 +258,9 @@ class Micrograph:
         if axis not in self.axes:
             return self.channel(which[0]) if which else self
         known = ("red", "green", "blue") if self.is_colour else self.channels
-        names = [self.channel(w).channel_names[0] for w in which] or list(known)
-        indices = [known.index(name) for name in dict.fromkeys(names)]
+        named = [self.channel(w).channel_names[0] for w in which] or known
+        names = tuple(dict.fromkeys(named))
+        indices = [known.index(name) for name in names]
         position = self.axes.index(axis)
         place = (slice(None),) * position + (indices,)
 

@@ -37,7 +37,7 @@ def test_a_missing_package_is_said_with_the_command_that_installs_it(
     with pytest.raises(DependencyError) as caught:
         read(broken)
     assert str(caught.value).endswith(
-        f'bioio-{kind}. Install it: pip install "napari-nucleiseg[{kind}]"'
+        f'bioio-{kind}. Install it: pip install "napari-nucleiseg[{kind}]".'
     )
     assert "any name" in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -20,7 +20,7 @@ from . import tiff
 from ._decoding import check_size, decoding, listening
 from ._lazy import LAZY_BYTES, Stored, needed, order, to_dask
 from ._ome import Ome, in_um, parse_ome
-from ._planes import TakenAsChannels
+from ._planes import MOST_CHANNELS, TakenAsChannels
 from ._series import choose_series, names_in_words
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _YCBCR = 0, 1, 2, 3, 4, 6
@@ -98,7 +98,8 @@ def open_file(path: Path, series: str | int | None) -> Micrograph:
         is_large &= source.dataoffset is not None or find_spec("zarr") is not None
         planes = source.get_axes(squeeze=True).replace("S", "")
         if ome.split or (index == 0 and len(planes) <= 3 and not is_large):
-            is_stack = set(planes) & set("ZT") or (len(planes) == 3 and min(source.shape) > 6)
+            sides = (n for a, n in zip(source.axes, source.shape, strict=True) if a != "S")
+            is_stack = set(planes) & set("ZT") or (len(planes) == 3 and min(sides) > MOST_CHANNELS)
             if ome.split or not is_stack:
                 found = tiff.read(path)
                 return found if series is None else _without_count(found, chosen)
