@@ -57,7 +57,7 @@ def test_where_there_is_nothing_nothing_is_found(name):
 def test_one_hot_pixel_hides_no_nuclei():
     micrograph = read_micrograph(REAL / "imagej-2c-hot-pixel.tif")
     calm = np.where(micrograph.pixels > 50_000, 0, micrograph.pixels)
-    assert (calm != micrograph.pixels).sum() == 1
+    assert (calm != micrograph.pixels).sum() == 2
     found = segment_now(micrograph)
     assert found.manifest["input"]["channel_number"] == 2
     assert abs(found.count - segment_now(Micrograph(calm, "CYX")).count) <= 1
