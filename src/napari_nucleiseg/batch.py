@@ -33,8 +33,8 @@ from importlib.util import find_spec
 from pathlib import Path, PurePath
 
 from .channels import choose_pixels
-from .config import SegmentConfig
-from .errors import FileError, NucleisegError, reason
+from .config import JoinConfig, SegmentConfig
+from .errors import FileError, NucleisegError, SettingError, reason
 from .events import Event, Notice, Segmented, Streamed
 from .files import write_text
 from .io import (
@@ -49,6 +49,7 @@ from .io import (
 )
 from .overlay import draw_outlines, write_picture
 from .segmentation import segment
+from .stack_segmentation import segment_stack
 from .store import find_model
 from .streaming import stream
 
@@ -457,6 +458,7 @@ def segment_file(
     *,
     overlay: bool = False,
     by_blocks: bool | None = None,
+    joining: JoinConfig | None = None,
 ) -> Iterator[Event]:
     """Read a micrograph, segment it and write the results.
 
@@ -474,6 +476,8 @@ def segment_file(
         Whether the micrograph is segmented block by block into an OME-Zarr, in bounded memory, and
         a run that was stopped goes on where it was. None: if it has more than `STREAM_PIXELS`
         and Zarr is installed.
+    joining : JoinConfig, optional
+        Whether all focal planes or time points are segmented and their nuclei joined, and how.
 
     Yields
     ------
@@ -493,17 +497,28 @@ def segment_file(
     series = item.series if item.series is not None else config.series
     micrograph = open_micrograph(item.path, series=series)
     height, width = micrograph.shape
-    if by_blocks is None:
+    join = "none" if joining is None else joining.join
+    if join != "none" and by_blocks:
+        raise SettingError("Planes are joined as a whole, not block by block", "--join, --stream")
+    if by_blocks is None and join == "none":
         # without Zarr the label image is written as a whole, as long as the memory lasts
         by_blocks = height * width > STREAM_PIXELS and find_spec("zarr") is not None
         by_blocks = by_blocks and not find_model(config.model).finds_instances
-    target = item.result(out, "_labels.ome.zarr" if by_blocks else "_labels.tif")
-    _refuse_to_replace(out, item.name, source, (target, manifest))
+    ending = "_labels.ome.zarr" if by_blocks else "_labels.tif"
+    target = item.result(out, ending if join == "none" else "_labels.ome.tif")
+    results = [target, manifest]
+    if join == "t":
+        results.append(item.result(out, "_tracks.csv"))
+    _refuse_to_replace(out, item.name, source, results)
     if item.notice:
         yield Notice(item.notice)
     if not micrograph.is_lazy:
         micrograph = with_colour(micrograph, config.colour)
-    work = stream(micrograph, config, target) if by_blocks else segment(micrograph, config)
+    work = segment(micrograph, config)
+    if joining is not None and join != "none":
+        work = segment_stack(micrograph, config, joining, target)
+    elif by_blocks:
+        work = stream(micrograph, config, target)
     result: Segmented | Streamed | None = None
     for event in work:
         yield event
@@ -521,8 +536,8 @@ def segment_file(
         write_labels(target, result.labels, micrograph.pixel_size_um)
     elif overlay:
         yield Notice(
-            "No picture of outlines was drawn, since the micrograph is too large for one; open "
-            f"{target.name} in napari"
+            "No picture of outlines was drawn, since the micrograph is "
+            f"{'a stack' if join != 'none' else 'too large for one'}; open {target.name} in napari"
         )
     # the path as a whole: only so can a later run tell whether it has the same file
     record = {

@@ -149,6 +149,25 @@ def _in_words(
     return SettingError(f"A setting has a value that is not allowed{inside}", written, remedy)
 
 
+class JoinConfig(Config):
+    """How nuclei of successive planes are joined."""
+
+    join: Literal["none", "z", "t"] = Field(
+        "none",
+        description="segment all focal planes (z) or time points (t) and join their nuclei, to 3-D "
+        "labels or to tracks",
+    )
+    join_overlap: float = Field(
+        0.25, gt=0, le=1, description="least IoU of a nucleus in two planes to be the same"
+    )
+    join_length: int = Field(
+        2, ge=1, le=10_000, description="planes that a nucleus must be seen in; others are removed"
+    )
+    join_gap: int = Field(
+        1, ge=0, le=100, description="planes in a row that a nucleus may be missed in"
+    )
+
+
 class SegmentConfig(Config):
     """How to segment a micrograph; GUI, library and shell share its defaults."""
 

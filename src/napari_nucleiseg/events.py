@@ -84,12 +84,12 @@ class Segmented(Event):
 
 @dataclass(frozen=True)
 class Streamed(Event):
-    """A micrograph is segmented block by block, and its label image is in a file.
+    """A micrograph is segmented block by block or plane by plane; its label image is in a file.
 
     Attributes
     ----------
     path : Path
-        OME-Zarr: 0 is background, 1..N one nucleus each.
+        OME-Zarr of blocks, OME-TIFF of planes: 0 is background, 1..N one nucleus each.
     count : int
         Number of nuclei.
     median_diameter_px : float

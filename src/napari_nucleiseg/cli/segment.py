@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import __version__, wording
-from ..config import SegmentConfig
+from ..config import JoinConfig, SegmentConfig
 from ..errors import SettingError
 from ..flags import parse_flags, with_settings
 from .console import INTERRUPTED, SOME_FAILED, Out, in_words, progress_bar, say, say_error
@@ -28,8 +28,12 @@ AsJson = Annotated[
 ]
 
 
+class _Settings(JoinConfig, SegmentConfig):
+    """All settings that have a flag."""
+
+
 @in_words
-@with_settings(SegmentConfig)
+@with_settings(_Settings)
 def segment(
     inputs: Annotated[
         list[str],
@@ -69,7 +73,7 @@ def segment(
 
     Of a plate or a series in OME-Zarr, all pictures are segmented, of other files with several the
     first, if --series chooses none. What is larger than 100 megapixels becomes
-    [bold]NAME_labels.ome.zarr[/bold].
+    [bold]NAME_labels.ome.zarr[/bold], joined planes become [bold]NAME_labels.ome.tif[/bold].
 
     Of a folder, files are taken that look like images; hidden files and results of earlier runs
     are not. A file that cannot be read is named and the others are done. If two micrographs would
@@ -82,6 +86,7 @@ def segment(
       nucleiseg segment "plate1/*_dapi.tif" --out results --overlay
       nucleiseg segment scans/ --recursive --out results --channel DAPI
       nucleiseg segment stack.tif --out results --z max --channel DAPI
+      nucleiseg segment stack.czi --out results --join z --channel DAPI
       nucleiseg segment slide.svs --out results --stream
       nucleiseg segment cells.tif --out results --json > summary.json
     """
@@ -89,7 +94,11 @@ def segment(
     from ..engine import build_engine
     from ..store import find_model
 
-    config: SegmentConfig = parse_flags(SegmentConfig, settings)
+    chosen = parse_flags(_Settings, settings)
+    config, joining = (
+        kind.model_validate(chosen.model_dump(include=set(kind.model_fields)))
+        for kind in (SegmentConfig, JoinConfig)
+    )
     found = find_items(inputs, recursive=recursive, out=out, series=config.series)
     if not found.items:
         for _, error in found.errors[:-1]:
@@ -102,16 +111,16 @@ def segment(
     prepare_folder(out)
     # a model or device that is not there is one error, not one for each file
     build_engine(find_model(config.model), config)
-    _segment_all(found, out, config, overlay=overlay, by_blocks=by_blocks, as_json=as_json)
+    options = {"overlay": overlay, "by_blocks": by_blocks, "joining": joining}
+    _segment_all(found, out, config, options, as_json=as_json)
 
 
 def _segment_all(
     found: Found,
     out: Path,
     config: SegmentConfig,
+    options: dict[str, Any],
     *,
-    overlay: bool,
-    by_blocks: bool | None,
     as_json: bool,
 ) -> None:
     """Segment one after the other, tell of each, and end with the summary and the exit code."""
@@ -138,7 +147,7 @@ def _segment_all(
             if bar is not None and task is not None:
                 bar.update(task, description=_shortened(item.title), completed=number)
             try:
-                work = segment_file(item, out, config, overlay=overlay, by_blocks=by_blocks)
+                work = segment_file(item, out, config, **options)
                 with closing(work) as events:  # type: ignore[type-var]
                     for event in events:
                         if isinstance(event, TileDone) and bar is not None and task is not None:
