@@ -6,12 +6,12 @@ import json
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from .. import __version__, wording
-from ..config import JoinConfig, SegmentConfig
+from ..config import Config, JoinConfig, SegmentConfig
 from ..errors import SettingError
 from ..flags import parse_flags, with_settings
 from .console import INTERRUPTED, SOME_FAILED, Out, in_words, progress_bar, say, say_error
@@ -28,8 +28,16 @@ AsJson = Annotated[
 ]
 
 
+_Kind = TypeVar("_Kind", bound=Config)
+
+
 class _Settings(JoinConfig, SegmentConfig):
     """All settings that have a flag."""
+
+
+def _of(kind: type[_Kind], chosen: _Settings) -> _Kind:
+    """Those of the settings that belong to one class."""
+    return kind.model_validate(chosen.model_dump(include=set(kind.model_fields)))
 
 
 @in_words
@@ -95,10 +103,7 @@ def segment(
     from ..store import find_model
 
     chosen = parse_flags(_Settings, settings)
-    config, joining = (
-        kind.model_validate(chosen.model_dump(include=set(kind.model_fields)))
-        for kind in (SegmentConfig, JoinConfig)
-    )
+    config, joining = _of(SegmentConfig, chosen), _of(JoinConfig, chosen)
     found = find_items(inputs, recursive=recursive, out=out, series=config.series)
     if not found.items:
         for _, error in found.errors[:-1]:
