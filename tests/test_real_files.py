@@ -149,7 +149,6 @@ def test_all_at_once_each_is_done_or_named(tmp_path):
     }
     assert all(r["error"] and "\n" not in r["error"] for r in document["failed"])
     assert all(Path(r["input"]).name in r["error"] for r in document["failed"])
-    # 42 rows, of which a plate has eight pictures, a series two and a set five files
     done = {(Path(r["input"]).name, r["series"]) for r in document["results"]}
     assert len(done) == len(document["results"])
     everything = {p.name for p in REAL.iterdir()} - {"README.md", "ome-multifile"}

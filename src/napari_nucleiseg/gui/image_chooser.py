@@ -217,7 +217,8 @@ class ImageChooser(QObject):
         layer, said = self.layer, ""
         if layer is not None and self.kind == "stack":
             plane = plane_of(layer, self._viewer.dims.current_step)
-            said = f"What the sliders show is segmented: {plane_in_words(layer, plane)}."
+            where = plane_in_words(layer, plane)
+            said = f"What the sliders show is segmented: {where} (counted from 1)."
         elif layer is not None and has_opacity_axis(layer):
             said = (
                 "napari took the opacity of this picture for an axis. It is segmented as grey; "
