@@ -318,21 +318,24 @@ def test_names_keep_their_own_spelling(tmp_path):
     assert item.name == spelled.removesuffix(".png")
 
 
-def test_a_zarr_is_named_and_not_looked_into(tmp_path):
+def test_a_damaged_zarr_is_named_and_not_looked_into(tmp_path):
     put(tmp_path, "a.png", "b.ome.zarr/0/tile.png")
     for recursive in (False, True):
         found = find_items([str(tmp_path)], recursive=recursive)
         assert [item.path.name for item in found.items] == ["a.png"]
-        assert [path.name for path in found.skipped] == ["b.ome.zarr"]
+        assert found.skipped == []
+        [(where, error)] = found.errors
+        assert where == str(tmp_path / "b.ome.zarr")
+        assert "damaged or incomplete: b.ome.zarr" in str(error)
 
 
 @pytest.mark.parametrize("text", ["b.ome.zarr", "*.zarr", "."])
-def test_a_zarr_alone_says_what_to_do_with_it(tmp_path, monkeypatch, text):
+def test_a_damaged_zarr_alone_is_an_error(tmp_path, monkeypatch, text):
     put(tmp_path, "b.ome.zarr/0/tile.png")
     monkeypatch.chdir(tmp_path)
     found = find_items([text])
     [(_, error)] = found.errors
-    assert "OME-Zarr cannot be opened yet: b.ome.zarr. Export the plane" in str(error)
+    assert "damaged or incomplete: b.ome.zarr" in str(error)
 
 
 def test_a_link_that_leads_nowhere_is_called_one(tmp_path):

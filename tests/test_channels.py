@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_nucleiseg.channels import blob_score, propose_channel
+from napari_nucleiseg.channels import blob_score, choose_pixels, propose_channel
+from napari_nucleiseg.errors import SettingError
 from napari_nucleiseg.micrograph import Micrograph
 
 
@@ -98,3 +99,57 @@ def test_a_large_picture_takes_little_time(fluorescence):
     start = time.perf_counter()
     propose_channel(micrograph)
     assert time.perf_counter() - start < 0.5  # 0.1 s; a loaded machine gets more
+
+
+class TestWavelength:
+    def proposed(self, *waves, names=()):
+        micrograph = Micrograph(
+            np.zeros((len(waves), 4, 4), np.uint8), "CYX", emission_nm=waves, channel_names=names
+        )
+        return propose_channel(micrograph)
+
+    def test_blue_light_decides_where_no_name_does(self):
+        index, why = self.proposed(525.0, 461.0, 603.0, names=("a", "b", "c"))
+        assert index == 1
+        assert why == "Channel 2 shows 461 nm, the light of DAPI and Hoechst."
+
+    def test_a_name_is_surer(self):
+        assert self.proposed(461.0, 700.0, names=("CFP", "DRAQ5"))[0] == 1
+
+    @pytest.mark.parametrize("waves", [(450.0, 460.0), (None, 525.0), (480.0, 600.0)])
+    def test_two_blue_channels_or_none_decide_nothing(self, waves):
+        assert "light of" not in self.proposed(*waves)[1]
+
+
+class TestMerging:
+    pixels = np.array([[[1, 8]], [[6, 2]], [[5, 5]]], np.uint16)
+    channels = Micrograph(pixels, "CYX", channel_names=("actin", "DAPI", "noise"))
+
+    @pytest.mark.parametrize(
+        ("how", "channel", "expected", "name"),
+        [
+            ("max", None, [[6, 8]], "actin + DAPI + noise"),
+            ("mean", None, [[4, 5]], "actin + DAPI + noise"),
+            ("max", "dapi,3", [[6, 5]], "DAPI + noise"),
+            ("mean", "1, 2", [[3.5, 5]], "actin + DAPI"),
+            ("max", "2,2", [[6, 2]], "DAPI"),
+            ("max", 1, [[1, 8]], "actin"),
+        ],
+    )
+    def test_all_or_some_are_put_together(self, how, channel, expected, name):
+        merged, (said,) = choose_pixels(self.channels, channel, merge=how)
+        assert merged.axes == "YX"
+        np.testing.assert_array_equal(merged.pixels, expected)
+        assert merged.channel_names == (name,)
+        assert said == f"Channels put together ({how}): {name}."
+
+    def test_colours_are_channels_too(self, stained):
+        merged, _ = choose_pixels(stained[0], "red,blue", merge="max")
+        np.testing.assert_array_equal(merged.pixels, stained[0].pixels[..., [0, 2]].max(axis=-1))
+
+    def test_grey_stays_as_it_is(self, fluorescence):
+        assert choose_pixels(fluorescence[0], merge="max")[0] is fluorescence[0]
+
+    def test_a_channel_that_is_not_there_lists_those_that_are(self):
+        with pytest.raises(SettingError, match=r"no channel GFP.*1 \(actin\), 2 \(DAPI\)"):
+            choose_pixels(self.channels, "DAPI,GFP", merge="max")

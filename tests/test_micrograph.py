@@ -14,7 +14,7 @@ TWO = Micrograph(
 @pytest.mark.parametrize(
     ("shape", "axes", "words"),
     [
-        ((4, 4, 4), "ZYX", "must be YX, CYX or YXS"),
+        ((4, 4, 4), "YZX", "must be YX, CYX or YXS"),
         ((4, 4), "CYX", "2 dimensions"),
         ((4, 4, 4), "YXS", "4 colour components"),
         ((0, 4), "YX", "no pixels"),

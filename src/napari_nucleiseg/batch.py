@@ -27,20 +27,35 @@ import tempfile
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path, PurePath
 
 from .channels import choose_pixels
-from .config import SegmentConfig
-from .errors import FileError, NucleisegError, reason
-from .events import Event, Notice, Segmented
+from .config import JoinConfig, SegmentConfig
+from .errors import FileError, NucleisegError, SettingError, reason
+from .events import Event, Notice, Segmented, Streamed
 from .files import write_text
-from .io import FORMATS, SUFFIXES, is_zarr, name_of, read_micrograph, refuse_zarr, write_labels
+from .io import (
+    FORMATS,
+    SUFFIXES,
+    is_zarr,
+    name_of,
+    open_micrograph,
+    series_names,
+    with_colour,
+    write_labels,
+)
 from .overlay import draw_outlines, write_picture
 from .segmentation import segment
+from .stack_segmentation import segment_stack
+from .store import find_model
+from .streaming import stream
 
 _NAME_BYTES = 255
+STREAM_PIXELS = 100_000_000
+"""Larger micrographs are segmented block by block, if nobody says otherwise."""
 _PROGRAM = "napari-nucleiseg"
 
 
@@ -55,11 +70,19 @@ class Item:
         Name of the results below the output folder, without ``_labels.tif``; may hold folders.
     notice : str
         Why the name is longer than expected, if an earlier run is the reason.
+    series : str or None
+        Which picture of a file with several, for example a field of a plate.
     """
 
     path: Path
     name: str
     notice: str = ""
+    series: str | None = None
+
+    @property
+    def title(self) -> str:
+        """Name of the file, and of the picture in it."""
+        return f"{self.path.name} {self.series}" if self.series else self.path.name
 
     def result(self, out: Path, ending: str) -> Path:
         """Path of one of the results, for example with the ending ``_labels.tif``."""
@@ -79,7 +102,7 @@ class FileDone(Event):
         The picture with outlines, where asked for.
     pixel_size_um : (float, float) or None
         Height and width of a pixel in µm.
-    segmented : Segmented
+    segmented : Segmented or Streamed
         The result itself.
     seconds : float
         Time for all of it, reading and writing included.
@@ -90,7 +113,7 @@ class FileDone(Event):
     manifest: Path
     overlay: Path | None
     pixel_size_um: tuple[float, float] | None
-    segmented: Segmented
+    segmented: Segmented | Streamed
     seconds: float
 
 
@@ -103,7 +126,13 @@ class Found:
     errors: list[tuple[str, NucleisegError]] = field(default_factory=list)
 
 
-def find_items(inputs: Sequence[str], *, recursive: bool = False, out: Path | None = None) -> Found:
+def find_items(
+    inputs: Sequence[str],
+    *,
+    recursive: bool = False,
+    out: Path | None = None,
+    series: str | None = None,
+) -> Found:
     """Find the micrographs meant by files, folders and patterns.
 
     Parameters
@@ -120,6 +149,9 @@ def find_items(inputs: Sequence[str], *, recursive: bool = False, out: Path | No
     out : Path or None
         Where results will go: not looked into on the way down, and what is there of other
         micrographs keeps its name.
+    series : str or None
+        Which picture of each file is meant. None: of an OME-Zarr all (series, fields of a plate),
+        of other files the first.
 
     Returns
     -------
@@ -134,8 +166,22 @@ def find_items(inputs: Sequence[str], *, recursive: bool = False, out: Path | No
         except NucleisegError as error:
             found.errors.append((text, error))
     owner = _nobody if out is None else partial(_owner, out)
-    found.items = _name(list(files.values()), owner)
+    for item in _name(list(files.values()), owner):
+        try:
+            found.items += _pictures(item, series)
+        except NucleisegError as error:
+            found.errors.append((str(item.path), error))
     return found
+
+
+def _pictures(item: Item, series: str | None) -> list[Item]:
+    """An item for each picture of an OME-Zarr, where none is chosen; else the item itself."""
+    if series is not None or not is_zarr(item.path):
+        return [replace(item, series=series)]
+    names = series_names(item.path)
+    if len(names) <= 1:
+        return [item]
+    return [replace(item, name=f"{item.name}_{n.replace('/', '-')}", series=n) for n in names]
 
 
 def _expand(
@@ -145,12 +191,11 @@ def _expand(
     if not text.strip():
         raise FileError("An input is empty", repr(text), "Name a file, a folder or a pattern")
     path = Path(os.path.expanduser(text))
-    is_folder = os.path.isdir(path)
-    if os.path.isfile(path):
-        if _is_result(path) and os.path.isfile(path.with_suffix(".json")):
+    is_folder = os.path.isdir(path) and not is_zarr(path)
+    if os.path.isfile(path) or is_zarr(path):
+        if _is_result(path) and os.path.isfile(path.with_name(f"{name_of(path)}.json")):
             return []
         return [(path, PurePath())]
-    refuse_zarr(path)
     problems: list[tuple[str, NucleisegError]] = []
     if is_folder:
         folders = sorted(_folders(path, out, problems)) if recursive else [path]
@@ -165,8 +210,6 @@ def _expand(
     files = [p for p in members if _is_candidate(p)]
     left_out = set(members) - set(files)
     found.skipped += [p for p in members if p in left_out]
-    for member in members if not files else ():
-        refuse_zarr(member)
     if not files and is_folder and not problems:
         deeper = "" if recursive else ", or add --recursive to look into the folders inside"
         raise FileError("The folder holds no micrographs", text, f"Check the path{deeper}")
@@ -224,13 +267,14 @@ def _folders(
 
 def _is_result(path: Path) -> bool:
     """Whether a file is called like a result of ours."""
-    return path.stem.endswith("_labels") or path.name.endswith("_overlay.png")
+    stem = path.stem.removesuffix(".ome").removesuffix(".part")
+    return stem.endswith("_labels") or path.name.endswith("_overlay.png")
 
 
 def _is_candidate(path: Path) -> bool:
     """Whether a file claims to be an image of a format that can be read."""
     if path.is_dir():
-        return False
+        return is_zarr(path)
     if path.suffix.lower() in SUFFIXES:
         return True
     beginnings = tuple(m for name in FORMATS.names() for m in FORMATS.module(name).MAGIC)
@@ -408,7 +452,13 @@ def _refuse_to_replace(out: Path, name: str, source: str, files: Sequence[Path])
 
 
 def segment_file(
-    item: Item, out: Path, config: SegmentConfig, *, overlay: bool = False
+    item: Item,
+    out: Path,
+    config: SegmentConfig,
+    *,
+    overlay: bool = False,
+    by_blocks: bool | None = None,
+    joining: JoinConfig | None = None,
 ) -> Iterator[Event]:
     """Read a micrograph, segment it and write the results.
 
@@ -422,11 +472,18 @@ def segment_file(
     config : SegmentConfig
     overlay : bool
         Whether a picture of the outlines on the micrograph is written too.
+    by_blocks : bool or None
+        Whether the micrograph is segmented block by block into an OME-Zarr, in bounded memory, and
+        a run that was stopped goes on where it was. None: if it has more than `STREAM_PIXELS`
+        and Zarr is installed.
+    joining : JoinConfig, optional
+        Whether all focal planes or time points are segmented and their nuclei joined, and how.
 
     Yields
     ------
     Event
-        Those of `napari_nucleiseg.segmentation.segment`, and last `FileDone`.
+        Those of `napari_nucleiseg.segmentation.segment` or `napari_nucleiseg.streaming.stream`, and
+        last `FileDone`.
 
     Raises
     ------
@@ -435,29 +492,53 @@ def segment_file(
         micrograph or of another program.
     """
     started = time.monotonic()
-    target, manifest = item.result(out, "_labels.tif"), item.result(out, "_labels.json")
     source = os.path.abspath(item.path)
-    _refuse_to_replace(out, item.name, source, (target, manifest))
+    manifest = item.result(out, "_labels.json")
+    series = item.series if item.series is not None else config.series
+    micrograph = open_micrograph(item.path, series=series)
+    height, width = micrograph.shape
+    join = "none" if joining is None else joining.join
+    if join != "none" and by_blocks:
+        raise SettingError("Planes are joined as a whole, not block by block", "--join, --stream")
+    if by_blocks is None and join == "none":
+        # without Zarr the label image is written as a whole, as long as the memory lasts
+        by_blocks = height * width > STREAM_PIXELS and find_spec("zarr") is not None
+        by_blocks = by_blocks and not find_model(config.model).finds_instances
+    ending = "_labels.ome.zarr" if by_blocks else "_labels.tif"
+    target = item.result(out, ending if join == "none" else "_labels.ome.tif")
+    results = [target, manifest]
+    if join == "t":
+        results.append(item.result(out, "_tracks.csv"))
+    _refuse_to_replace(out, item.name, source, results)
     if item.notice:
         yield Notice(item.notice)
-    micrograph = read_micrograph(item.path, colour=config.colour)
-    result: Segmented | None = None
-    for event in segment(micrograph, config):
+    if not micrograph.is_lazy:
+        micrograph = with_colour(micrograph, config.colour)
+    work = segment(micrograph, config)
+    if joining is not None and join != "none":
+        work = segment_stack(micrograph, config, joining, target)
+    elif by_blocks:
+        work = stream(micrograph, config, target)
+    result: Segmented | Streamed | None = None
+    for event in work:
         yield event
-        if isinstance(event, Segmented):
+        if isinstance(event, (Segmented, Streamed)):
             result = event
     if result is None:
         raise TypeError("segment ended without a result")
     picture = None
-    if overlay:
-        picture = item.result(out, "_overlay.png")
-        write_picture(
-            picture,
-            draw_outlines(
-                choose_pixels(micrograph, config.channel, config.colour)[0], result.labels
-            ),
+    if isinstance(result, Segmented):
+        if overlay:
+            picture = item.result(out, "_overlay.png")
+            plane = micrograph.one_plane(config.z, config.t)
+            chosen = choose_pixels(plane, config.channel, config.colour, config.merge)[0]
+            write_picture(picture, draw_outlines(chosen.loaded(), result.labels))
+        write_labels(target, result.labels, micrograph.pixel_size_um)
+    elif overlay:
+        yield Notice(
+            "No picture of outlines was drawn, since the micrograph is "
+            f"{'a stack' if join != 'none' else 'too large for one'}; open {target.name} in napari"
         )
-    write_labels(target, result.labels, micrograph.pixel_size_um)
     # the path as a whole: only so can a later run tell whether it has the same file
     record = {
         **result.manifest,

@@ -17,12 +17,17 @@ _NAMES = (
     r"(?<![a-z])dna(?![a-z])|draq\s?[57]|to-?pro|sytox|syto\s?\d\d|propidium|(?<![a-z])pi(?![a-z])",
     r"h2[ab]|histone|(?<![a-z0-9])h[34](?![0-9])|(?<![a-z])nls(?![a-z])|h(?:a)?ematoxylin|feulgen",
 )
+# DAPI and Hoechst glow at 460 nm; CFP begins at 475 nm
+_BLUE_NM = (400.0, 470.0)
 _SIDE_PX = 400
 _NO_NUCLEI = 0.05  # noise has 0.02, a channel of nuclei 0.2 and more
 
 
 def choose_pixels(
-    micrograph: Micrograph, channel: str | int | None = None, colour: str = "auto"
+    micrograph: Micrograph,
+    channel: str | int | None = None,
+    colour: str = "auto",
+    merge: str = "none",
 ) -> tuple[Micrograph, tuple[str, ...]]:
     """Reduce a micrograph to what a network gets: one channel, or a colour picture.
 
@@ -33,6 +38,8 @@ def choose_pixels(
         Name of the channel with the nuclei or its number from 1; None: it is proposed.
     colour : {"auto", "colour", "channels"}
         Whether three components are one colour picture or three channels.
+    merge : {"none", "max", "mean"}
+        Whether several channels are put together; then ``channel`` can name some, with commas.
 
     Returns
     -------
@@ -44,6 +51,11 @@ def choose_pixels(
     SettingError
         If there is no such channel.
     """
+    if merge != "none":
+        which = () if channel is None else tuple(w for w in str(channel).split(",") if w.strip())
+        merged = micrograph.merged(merge, which)
+        name = merged.channel_names[0] if merged.channel_names else "the only one"
+        return merged, (f"Channels put together ({merge}): {name}.",)
     if micrograph.axes == "CYX" and colour == "colour" and micrograph.pixels.shape[0] == 3:
         pixels = np.moveaxis(micrograph.pixels, 0, -1)
         micrograph = replace(micrograph, pixels=pixels, axes="YXS", channel_names=())
@@ -53,7 +65,7 @@ def choose_pixels(
         micrograph = replace(micrograph, pixels=planes, axes="CYX", channel_names=names)
     if channel is not None:
         return micrograph.channel(channel), ()
-    if micrograph.is_colour and colour == "auto" and is_grey(micrograph.pixels):
+    if micrograph.is_colour and colour == "auto" and is_grey(_overview(micrograph)):
         return replace(micrograph, pixels=micrograph.pixels[..., 0], axes="YX"), ()
     if micrograph.axes == "CYX":
         if micrograph.pixels.shape[0] == 1:
@@ -63,6 +75,18 @@ def choose_pixels(
         called = f"{index + 1}" if name == str(index + 1) else f"{index + 1} ({name})"
         return micrograph.channel(index + 1), (f"Nuclei are looked for in channel {called}: {why}",)
     return micrograph, ()
+
+
+def _overview(micrograph: Micrograph) -> np.ndarray:
+    """The pixels as they are where they are in memory, else few of them: a coarse level."""
+    if not micrograph.is_lazy:
+        return np.asarray(micrograph.pixels)
+    y = micrograph.axes.index("Y")
+    large = [a for a in (micrograph.pixels, *micrograph.levels) if min(a.shape[y : y + 2]) >= 400]
+    pixels = large[-1] if large else micrograph.pixels
+    step = max(1, min(pixels.shape[y : y + 2]) // (2 * _SIDE_PX))
+    place = (*[slice(None)] * y, slice(None, None, step), slice(None, None, step))
+    return np.asarray(pixels[place])
 
 
 def is_grey(pixels: np.ndarray) -> bool:
@@ -93,7 +117,15 @@ def propose_channel(micrograph: Micrograph) -> tuple[int, str]:
         for index, name in enumerate(micrograph.channel_names):
             if re.search(pattern, name.casefold().replace("_", " ")):
                 return index, f"Channel {index + 1} is named {name}."
-    scores = [blob_score(channel) for channel in micrograph.pixels]
+    blue = [
+        index
+        for index, wave in enumerate(micrograph.emission_nm)
+        if wave is not None and _BLUE_NM[0] <= wave <= _BLUE_NM[1]
+    ]
+    if len(blue) == 1:
+        wave = micrograph.emission_nm[blue[0]]
+        return blue[0], f"Channel {blue[0] + 1} shows {wave:.0f} nm, the light of DAPI and Hoechst."
+    scores = [blob_score(channel) for channel in _overview(micrograph)]
     best = max(scores)
     if best < _NO_NUCLEI:
         return 0, "No channel shows nuclei; the first was taken."

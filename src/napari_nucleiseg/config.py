@@ -149,6 +149,25 @@ def _in_words(
     return SettingError(f"A setting has a value that is not allowed{inside}", written, remedy)
 
 
+class JoinConfig(Config):
+    """How nuclei of successive planes are joined."""
+
+    join: Literal["none", "z", "t"] = Field(
+        "none",
+        description="segment all focal planes (z) or time points (t) and join their nuclei, to 3-D "
+        "labels or to tracks",
+    )
+    join_overlap: float = Field(
+        0.25, gt=0, le=1, description="least IoU of a nucleus in two planes to be the same"
+    )
+    join_length: int = Field(
+        2, ge=1, le=10_000, description="planes that a nucleus must be seen in; others are removed"
+    )
+    join_gap: int = Field(
+        1, ge=0, le=100, description="planes in a row that a nucleus may be missed in"
+    )
+
+
 class SegmentConfig(Config):
     """How to segment a micrograph; GUI, library and shell share its defaults."""
 
@@ -162,6 +181,24 @@ class SegmentConfig(Config):
     )
     colour: Literal["auto", "colour", "channels"] = Field(
         "auto", description="whether three components are one colour picture or three channels"
+    )
+    merge: Literal["none", "max", "mean"] = Field(
+        "none", description="put channels together: all, or those that channel names with commas"
+    )
+    series: str | None = Field(
+        None,
+        coerce_numbers_to_str=True,
+        description="which picture of a file with several, by name or number from 1",
+    )
+    z: str | None = Field(
+        None,
+        coerce_numbers_to_str=True,
+        description="focal plane of a stack: number from 1, middle, or max or mean of all",
+    )
+    t: str | None = Field(
+        None,
+        coerce_numbers_to_str=True,
+        description="time point of a series: number from 1, middle, or max or mean of all",
     )
     device: Device = Field("auto", description="where the network runs")
     engine: Literal["auto", "openvino", "torch"] = Field(

@@ -83,6 +83,31 @@ class Segmented(Event):
 
 
 @dataclass(frozen=True)
+class Streamed(Event):
+    """A micrograph is segmented block by block or plane by plane; its label image is in a file.
+
+    Attributes
+    ----------
+    path : Path
+        OME-Zarr of blocks, OME-TIFF of planes: 0 is background, 1..N one nucleus each.
+    count : int
+        Number of nuclei.
+    median_diameter_px : float
+        Median equivalent-circle diameter in pixels; 0 without nuclei.
+    seconds : float
+        Time it took, without the parts of an earlier run that was stopped.
+    manifest : dict
+        All that is needed to repeat it.
+    """
+
+    path: Path
+    count: int
+    median_diameter_px: float
+    seconds: float
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class BatchDone(Event):
     """One optimizer step."""
 

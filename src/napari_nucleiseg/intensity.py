@@ -16,6 +16,7 @@ from scipy.special import ndtri
 from .config import Config
 
 GAUSSIAN_MISFIT = 0.3
+BAND_PIXELS = 1 << 24
 
 
 class NormaliseConfig(Config):
@@ -34,7 +35,7 @@ class NormaliseConfig(Config):
 def _sample(pixels: np.ndarray, most: int = 1_000_000) -> np.ndarray:
     """About ``most`` pixels on a regular grid: percentiles of a large image in bounded time."""
     step = max(1, int(np.ceil(np.sqrt(pixels.shape[0] * pixels.shape[1] / most))))
-    return pixels[::step, ::step]
+    return np.asarray(pixels[::step, ::step])
 
 
 def _precise(dtype: np.dtype) -> type[np.floating]:
@@ -44,7 +45,8 @@ def _precise(dtype: np.dtype) -> type[np.floating]:
 
 def _noise(pixels: np.ndarray) -> float:
     """Standard deviation of the pixel noise, from differences of horizontal neighbours."""
-    rows = pixels[:: max(1, pixels.shape[0] // 256)].astype(_precise(pixels.dtype))
+    some = np.asarray(pixels[:: max(1, pixels.shape[0] // 256)])
+    rows = some.astype(_precise(pixels.dtype))
     if rows.shape[1] < 2:
         return 0.0
     rows[~np.isfinite(rows)] = np.nan
@@ -77,7 +79,7 @@ def intensity_range(pixels: np.ndarray, config: NormaliseConfig) -> tuple[float,
 
     Parameters
     ----------
-    pixels : (H, W) or (H, W, 3) ndarray
+    pixels : (H, W) or (H, W, 3) ndarray or dask array
         Any dtype; NaN and infinities are left out. Colours share one range.
     config : NormaliseConfig
 
@@ -87,7 +89,7 @@ def intensity_range(pixels: np.ndarray, config: NormaliseConfig) -> tuple[float,
         Dark and bright end; equal where all pixels are (an empty image).
     """
     if pixels.dtype == bool:
-        return (0.0, 1.0) if pixels.any() and not pixels.all() else (0.0, 0.0)
+        return (0.0, 1.0) if bool(pixels.any()) and not bool(pixels.all()) else (0.0, 0.0)
     sample = _sample(pixels)
     finite = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample.ravel()
     if not finite.size:
@@ -98,16 +100,33 @@ def intensity_range(pixels: np.ndarray, config: NormaliseConfig) -> tuple[float,
         noise = max(noise, 0.3)  # rounding to whole numbers has a deviation of 1/sqrt(12)
     least = config.noise_range * max(noise, _gaussian_spread(finite))
     if high - low < least or high == low:
-        plain = pixels.astype(_precise(pixels.dtype))
-        plain[~np.isfinite(plain)] = low
-        if plain.min() == plain.max():
+        darkest, brightest, dark, bright = _extremes(pixels, low)
+        if darkest == brightest:
             return low, low
-        size = (3, 3) + (1,) * (plain.ndim - 2)
-        # a nucleus is wider than three pixels, a hot or dead pixel is not
-        high = max(high, float(ndimage.minimum_filter(plain, size).max()))
-        low = min(low, float(ndimage.maximum_filter(plain, size).min()))
+        high = max(high, bright)
+        low = min(low, dark)
         high = max(high, low + least)
     return low, high
+
+
+def _extremes(pixels: np.ndarray, instead: float) -> tuple[float, float, float, float]:
+    """Least and greatest pixel, and the same less hot and dead pixels, in bands of the image."""
+    height = max(3, BAND_PIXELS // pixels.shape[1])
+    size = (3, 3) + (1,) * (pixels.ndim - 2)
+    found = []
+    for start in range(0, pixels.shape[0], height):
+        # a row of each neighbour, for the filters
+        above, below = min(start, 1), min(pixels.shape[0] - start - height, 1)
+        stop = start + height + max(below, 0)
+        plain = np.asarray(pixels[start - above : stop]).astype(_precise(pixels.dtype))
+        plain[~np.isfinite(plain)] = instead
+        own = slice(above, above + height)
+        # a nucleus is wider than three pixels, a hot or dead pixel is not
+        bright = ndimage.minimum_filter(plain, size)[own].max()
+        dark = ndimage.maximum_filter(plain, size)[own].min()
+        found.append((plain[own].min(), plain[own].max(), dark, bright))
+    least, greatest, dark, bright = zip(*found, strict=True)
+    return float(min(least)), float(max(greatest)), float(min(dark)), float(max(bright))
 
 
 def rescale(pixels: np.ndarray, low: float, high: float, clip: float) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .errors import FileError, SettingError, reason
-from .io import SUFFIXES, name_of, refuse_zarr
+from .io import SUFFIXES, is_zarr, name_of
 
 _NAMED_AT_MOST = 5
 
@@ -24,30 +24,35 @@ def match_files(prediction: Path, truth: Path) -> dict[str, tuple[Path | None, P
     for path in (prediction, truth):
         if not path.exists():
             raise FileError("There is no such file or folder", str(path), "Check the path")
-        refuse_zarr(path)
-    if prediction.is_file() and truth.is_file():
+    if is_one(prediction) and is_one(truth):
         return {shared_name(truth): (prediction, truth)}
     found, true = label_files(prediction), label_files(truth)
-    if prediction.is_file() or truth.is_file():
+    if is_one(prediction) or is_one(truth):
         # one file against a folder: the rest of the folder is not missing
-        wanted = found if prediction.is_file() else true
+        wanted = found if is_one(prediction) else true
         found, true = ({n: p for n, p in files.items() if n in wanted} for files in (found, true))
     return {n: (found.get(n), true.get(n)) for n in sorted({*found, *true})}
 
 
+def is_one(path: Path) -> bool:
+    """Whether a path is one picture; an OME-Zarr is a folder and nevertheless one."""
+    return path.is_file() or is_zarr(path)
+
+
 def shared_name(path: Path) -> str:
     """Name that a true and a predicted label image share."""
-    return (path.name if path.is_dir() else name_of(path)).removesuffix("_labels")
+    is_folder = path.is_dir() and not is_zarr(path)
+    return (path.name if is_folder else name_of(path)).removesuffix("_labels")
 
 
 def label_files(folder: Path) -> dict[str, Path]:
     """Label images of a folder by name; where there are none, its folders (a file per nucleus)."""
-    if folder.is_file():
+    if is_one(folder):
         return {shared_name(folder): folder}
     files = sorted(
         p
         for p in folder.iterdir()
-        if p.suffix.lower() in SUFFIXES and p.is_file() and p.name[0] != "."
+        if p.suffix.lower() in SUFFIXES and is_one(p) and p.name[0] != "."
     )
     files = [p for p in files if not p.name.endswith("_overlay.png")]
     # beside x_labels.tif, x.tif is the micrograph
@@ -127,11 +132,10 @@ def find_micrographs(images: Path) -> dict[str, Path]:
     """
     if not images.exists():
         raise FileError("There is no such file or folder", str(images), "Check the path")
-    refuse_zarr(images)
-    if images.is_file():
+    if is_one(images):
         return {name_of(images): images}
     return {
         name_of(path): path
         for path in sorted(images.iterdir(), reverse=True)
-        if path.suffix.lower() in SUFFIXES and path.is_file() and path.name[0] != "."
+        if path.suffix.lower() in SUFFIXES and is_one(path) and path.name[0] != "."
     }

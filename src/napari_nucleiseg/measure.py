@@ -12,8 +12,8 @@ from pydantic import Field
 from .config import Config
 from .errors import FileError, ShapeError
 from .events import Event, Notice
-from .io import pixel_size_of, read_labels, read_micrograph, refuse_zarr
-from .label_files import find_micrographs, in_short, label_files
+from .io import pixel_size_of, read_labels, read_micrograph
+from .label_files import find_micrographs, in_short, is_one, label_files
 from .metrics._surfaces import Outlines, distances_between
 from .micrograph import Micrograph
 
@@ -293,10 +293,9 @@ def measure_files(
     """
     if not labels.exists():
         raise FileError("There is no such file or folder", str(labels), "Check the path")
-    refuse_zarr(labels)
     files = label_files(labels)
     micrographs = {} if images is None else find_micrographs(images)
-    if images is not None and images.is_file() and len(files) == 1:
+    if images is not None and is_one(images) and len(files) == 1:
         micrographs = dict.fromkeys(files, images)
     if images is not None and (missing := [name for name in files if name not in micrographs]):
         raise FileError(
@@ -312,7 +311,7 @@ def measure_files(
         size = None if pixel_size_um is None else (pixel_size_um, pixel_size_um)
         if size is None and micrograph is not None:
             size = micrograph.pixel_size_um
-        if size is None and path.is_file():
+        if size is None and is_one(path):
             size = pixel_size_of(path)
         table = measure(image, micrograph, pixel_size_um=size, config=config)
         yield Measured(name, table, done, len(files))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .errors import SettingError, ShapeError
+
+_AXES = re.compile("T?(CZ?YX|Z?YXS?)")
+_PLACES = {"Z": "focal plane", "T": "time point"}
+_COUNTED = {"T": "time points", "C": "channels", "Z": "focal planes"}
 
 
 @dataclass(frozen=True)
@@ -16,10 +22,12 @@ class Micrograph:
 
     Attributes
     ----------
-    pixels : ndarray
-        In the order of ``axes``, in the file's own dtype.
+    pixels : ndarray or dask array
+        In the order of ``axes``, in the file's own dtype. Large files are dask arrays, of which
+        only what is looked at is read.
     axes : str
-        ``"YX"`` grey, ``"CYX"`` channels, ``"YXS"`` colour (S = red, green, blue).
+        ``"YX"`` grey, ``"CYX"`` channels, ``"YXS"`` colour (S = red, green, blue); with Z for
+        focal planes and T for time points in the order TCZYX where there are any.
     pixel_size_um : (float, float) or None
         Height and width of a pixel in µm; None where the file does not say.
     channel_names : tuple of str
@@ -30,20 +38,33 @@ class Micrograph:
         The file it was read from.
     notices : tuple of str
         What was assumed or converted while reading, one sentence each, to be shown.
+    levels : tuple of dask arrays
+        The coarser levels of a pyramid, finest first, without ``pixels`` itself.
+    z_step_um : float or None
+        Distance of two focal planes in µm.
+    emission_nm : tuple of float or None
+        Wavelength of each channel where the file tells, else empty.
+    series : str
+        Which picture of a file with several it is.
     """
 
-    pixels: np.ndarray
+    pixels: Any
     axes: str
     pixel_size_um: tuple[float, float] | None = None
     channel_names: tuple[str, ...] = ()
     name: str = "micrograph"
     path: Path | None = None
     notices: tuple[str, ...] = ()
+    levels: tuple[Any, ...] = ()
+    z_step_um: float | None = None
+    emission_nm: tuple[float | None, ...] = ()
+    series: str = ""
 
     def __post_init__(self) -> None:
-        if self.axes not in ("YX", "CYX", "YXS"):
+        if not _AXES.fullmatch(self.axes):
             raise ShapeError(
-                "Axes of a micrograph must be YX, CYX or YXS", f"{self.name} has {self.axes!r}"
+                "Axes of a micrograph must be YX, CYX or YXS, and Z and T where there are planes",
+                f"{self.name} has {self.axes!r}, the order is TCZYX or TZYXS",
             )
         if self.pixels.dtype.kind not in "biuf":
             raise ShapeError(
@@ -55,10 +76,10 @@ class Micrograph:
                 "Pixels and axes differ",
                 f"{self.name} has {self.pixels.ndim} dimensions, axes {self.axes!r}",
             )
-        if self.axes == "YXS" and self.pixels.shape[2] != 3:
+        if self.is_colour and self.pixels.shape[-1] != 3:
             raise ShapeError(
                 "A colour micrograph has red, green and blue",
-                f"{self.name} has {self.pixels.shape[2]} colour components",
+                f"{self.name} has {self.pixels.shape[-1]} colour components",
             )
         if 0 in self.pixels.shape:
             raise ShapeError("The micrograph has no pixels", self.name)
@@ -72,14 +93,24 @@ class Micrograph:
     @property
     def is_colour(self) -> bool:
         """Whether the pixels are red, green and blue rather than separate channels."""
-        return self.axes == "YXS"
+        return self.axes.endswith("S")
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether there are focal planes or time points."""
+        return "Z" in self.axes or "T" in self.axes
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether the pixels are still in the file."""
+        return not isinstance(self.pixels, np.ndarray)
 
     @property
     def channels(self) -> tuple[str, ...]:
         """Names of the channels, "1", "2", ... where the file has none; one for grey and colour."""
-        if self.axes != "CYX":
+        if "C" not in self.axes:
             return ()
-        count = self.pixels.shape[0]
+        count = self.pixels.shape[self.axes.index("C")]
         return self.channel_names or tuple(str(i + 1) for i in range(count))
 
     def channel(self, which: str | int) -> Micrograph:
@@ -96,7 +127,7 @@ class Micrograph:
         SettingError
             If there is no such channel; the message lists those there are.
         """
-        if self.axes == "YX":
+        if "C" not in self.axes and not self.is_colour:
             names: tuple[str, ...] = ("1",)
         else:
             names = ("red", "green", "blue") if self.is_colour else self.channels
@@ -111,7 +142,151 @@ class Micrograph:
                 f"{i + 1}" if n == str(i + 1) else f"{i + 1} ({n})" for i, n in enumerate(names)
             )
             raise SettingError(f"{self.name} has no channel {which}", "", f"Channels: {known}")
-        if self.axes == "YX":
+        if "C" not in self.axes and not self.is_colour:
             return self
-        pixels = self.pixels[..., index] if self.is_colour else self.pixels[index]
-        return replace(self, pixels=pixels, axes="YX", channel_names=(names[index],))
+        axis = "S" if self.is_colour else "C"
+        chosen = self._at(axis, index)
+        emission = self.emission_nm[index : index + 1]
+        return replace(chosen, channel_names=(names[index],), emission_nm=emission)
+
+    def plane(self, *, z: str | int | None = None, t: str | int | None = None) -> Micrograph:
+        """One focal plane or time point, or all focal planes seen from above.
+
+        Parameters
+        ----------
+        z, t : str, int or None
+            Number from 1, ``"middle"``, or ``"max"`` or ``"mean"`` of all; None keeps the axis.
+
+        Returns
+        -------
+        Micrograph
+            Without the axes that were chosen from.
+
+        Raises
+        ------
+        SettingError
+            If there is no such plane.
+        """
+        chosen = self
+        for axis, which in (("Z", z), ("T", t)):
+            if which is not None:
+                chosen = chosen._one(axis, str(which).strip().casefold())
+        return chosen
+
+    def one_plane(self, z: str | int | None = None, t: str | int | None = None) -> Micrograph:
+        """Choose from a stack as `plane` does, and see that one plane is left.
+
+        Raises
+        ------
+        ShapeError
+            If one has to be chosen and was not.
+        SettingError
+            If there is no such plane.
+        """
+        chosen = self.plane(z=z, t=t)
+        if chosen.is_stack:
+            counts = zip(self.axes, self.pixels.shape, strict=True)
+            found = ", ".join(f"{n} {_COUNTED[a]}" for a, n in counts if a in _COUNTED)
+            flags = " and ".join(f"--{a.lower()}" for a in chosen.axes if a in "ZT")
+            raise ShapeError(
+                "The file is a stack, and one plane is expected",
+                f"{self.path.name if self.path else self.name} has {found}",
+                f"Choose by {flags}: a number from 1, middle, or max or mean of all",
+            )
+        return chosen
+
+    def _one(self, axis: str, which: str) -> Micrograph:
+        count = self.pixels.shape[self.axes.index(axis)] if axis in self.axes else 1
+        if which in ("max", "mean"):
+            return self if axis not in self.axes else self._over(axis, which)
+        number = count // 2 + 1 if which == "middle" else int(which) if which.isdecimal() else 0
+        if not 1 <= number <= count:
+            raise SettingError(
+                f"{self.name} has no {_PLACES[axis]} {which}",
+                "",
+                f"Choose a number from 1 to {count}, or middle, max or mean",
+            )
+        return self if axis not in self.axes else self._at(axis, number - 1)
+
+    def _at(self, axis: str, index: int) -> Micrograph:
+        """One index of an axis, in all levels."""
+        position = self.axes.index(axis)
+        place = (slice(None),) * position + (index,)
+        return replace(
+            self,
+            pixels=self.pixels[place],
+            axes=self.axes.replace(axis, ""),
+            levels=tuple(level[place] for level in self.levels),
+        )
+
+    def _over(self, axis: str, how: str) -> Micrograph:
+        """Maximum or mean along an axis, in all levels."""
+        position = self.axes.index(axis)
+
+        def reduced(pixels: Any) -> Any:
+            if how == "max":
+                return pixels.max(axis=position)
+            return pixels.mean(axis=position, dtype=np.float32)
+
+        return replace(
+            self,
+            pixels=reduced(self.pixels),
+            axes=self.axes.replace(axis, ""),
+            levels=tuple(reduced(level) for level in self.levels),
+        )
+
+    def merged(self, how: str, which: tuple[str, ...] = ()) -> Micrograph:
+        """Channels put together into one.
+
+        Parameters
+        ----------
+        how : {"max", "mean"}
+        which : tuple of str
+            Names or numbers of the channels; empty: all.
+
+        Returns
+        -------
+        Micrograph
+            Grey, with the same planes.
+
+        Raises
+        ------
+        SettingError
+            If there is no such channel.
+        """
+        axis = "S" if self.is_colour else "C"
+        if axis not in self.axes:
+            return self.channel(which[0]) if which else self
+        known = ("red", "green", "blue") if self.is_colour else self.channels
+        named = [self.channel(w).channel_names[0] for w in which] or known
+        names = tuple(dict.fromkeys(named))
+        indices = [known.index(name) for name in names]
+        position = self.axes.index(axis)
+        place = (slice(None),) * position + (indices,)
+
+        def reduced(pixels: Any) -> Any:
+            some = pixels[place]
+            if how == "max":
+                return some.max(axis=position)
+            return some.mean(axis=position, dtype=np.float32)
+
+        return replace(
+            self,
+            pixels=reduced(self.pixels),
+            axes=self.axes.replace(axis, ""),
+            levels=tuple(reduced(level) for level in self.levels),
+            channel_names=(" + ".join(names),),
+            emission_nm=(),
+        )
+
+    def loaded(self) -> Micrograph:
+        """The same with its pixels in memory.
+
+        Raises
+        ------
+        FileError
+            If a part of the file is damaged.
+        """
+        if not self.is_lazy:
+            return self
+        return replace(self, pixels=np.ascontiguousarray(self.pixels), levels=())

@@ -21,12 +21,16 @@ from .events import Decoding, DeviceChosen, Event, Notice, Segmented, TileDone
 from .gathering import Gathering, gathering
 from .instances import DecodeConfig, diameters
 from .intensity import intensity_range, rescale
+from .io._decoding import available_bytes
 from .micrograph import Micrograph
 from .store import ModelCard, find_model
 from .tiling import Grid
 
 SMALLEST_TILE = 256
 NEUTRAL = SegmentConfig.model_fields["seed_sensitivity"].default
+
+# maps, labels and what decoding takes beside them, at the least
+_BYTES_PER_PIXEL = 16
 
 
 def decode_config(config: SegmentConfig) -> DecodeConfig:
@@ -67,9 +71,16 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
     model = find_model(config.model)
     for text in micrograph.notices:
         yield Notice(text)
-    chosen, notices = choose_pixels(micrograph, config.channel, config.colour)
+    plane = micrograph.one_plane(config.z, config.t)
+    chosen, notices = choose_pixels(plane, config.channel, config.colour, config.merge)
     for text in notices:
         yield Notice(text)
+    if chosen.is_lazy:
+        check_fits(micrograph.name, chosen.shape)
+    try:
+        chosen = chosen.loaded()
+    except MemoryError as error:
+        raise _too_large(micrograph) from error
     pixels = chosen.pixels
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         yield Notice(f"{micrograph.name} holds pixels that are not numbers; they count as dark")
@@ -100,7 +111,25 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
         labels, classes = np.zeros(chosen.shape, np.int32), []
         used = {"device": "none", "engine": "none"}
     sizes = diameters(labels)
-    manifest = {
+    manifest = describe_run(micrograph, chosen, model, config, (low, high), used, len(sizes))
+    if model.classes > 1:
+        # of the nuclei 1..N, in this order
+        manifest["classes"] = classes
+    median = float(np.median(sizes)) if len(sizes) else 0.0
+    yield Segmented(labels, len(sizes), median, time.monotonic() - started, manifest)
+
+
+def describe_run(
+    micrograph: Micrograph,
+    chosen: Micrograph,
+    model: ModelCard,
+    config: SegmentConfig,
+    ends: tuple[float, float],
+    used: dict[str, Any],
+    count: int,
+) -> dict[str, Any]:
+    """Record all that is needed to repeat a segmentation: the manifest of its result."""
+    return {
         "program": "napari-nucleiseg",
         "versions": dict(_versions()),
         "config": config.model_dump(mode="json"),
@@ -109,20 +138,16 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
         "input": {
             "name": micrograph.name,
             "path": None if micrograph.path is None else str(micrograph.path),
+            "series": micrograph.series or None,
             "shape": list(chosen.shape),
-            "dtype": str(pixels.dtype),
+            "dtype": str(chosen.pixels.dtype),
             "channel": list(chosen.channel_names) or None,
             "channel_number": _number_of(micrograph, chosen),
             "pixel_size_um": micrograph.pixel_size_um,
         },
-        "intensity_range": [low, high],
-        "nuclei": len(sizes),
+        "intensity_range": list(ends),
+        "nuclei": count,
     }
-    if model.classes > 1:
-        # of the nuclei 1..N, in this order
-        manifest["classes"] = classes
-    median = float(np.median(sizes)) if len(sizes) else 0.0
-    yield Segmented(labels, len(sizes), median, time.monotonic() - started, manifest)
 
 
 def segment_now(micrograph: Micrograph, config: SegmentConfig | None = None) -> Segmented:
@@ -131,6 +156,13 @@ def segment_now(micrograph: Micrograph, config: SegmentConfig | None = None) -> 
     if not isinstance(last, Segmented):
         raise TypeError(f"segment ended with {type(last).__name__}")
     return last
+
+
+def grid_of(model: ModelCard, config: SegmentConfig, largest_tile: int) -> Grid:
+    """Sizes of the tiles that a model gets."""
+    side = model.fixed_tile or min(config.tile_px, largest_tile)
+    is_fixed = model.fixed_tile is not None
+    return Grid(side, config.overlap_px, model.multiple, config.batch_size, is_fixed)
 
 
 def _fill(
@@ -143,9 +175,8 @@ def _fill(
 ) -> Any:
     """Run all tiles; if memory runs out, with fewer and smaller ones, at last on the CPU."""
     height, width = pixels.shape[:2]
-    is_fixed = model.fixed_tile is not None
-    side = model.fixed_tile or min(config.tile_px, gathered.largest_tile)
-    grid = Grid(side, config.overlap_px, model.multiple, config.batch_size, is_fixed)
+    grid = grid_of(model, config, gathered.largest_tile)
+    side, is_fixed = grid.tile, grid.is_fixed
     unset = SegmentConfig()
     if side != config.tile_px != unset.tile_px:
         yield Notice(f"{model.name} takes tiles of {side} px, not of {config.tile_px} px")
@@ -190,9 +221,9 @@ def _fill(
 
 def _number_of(micrograph: Micrograph, chosen: Micrograph) -> int | None:
     """Number of the channel that was looked at, from 1; None where there was no choice."""
-    if micrograph.axes == "YX" or len(chosen.channel_names) != 1:
-        return None
     names = ("red", "green", "blue") if micrograph.is_colour else micrograph.channels
+    if len(chosen.channel_names) != 1 or chosen.channel_names[0] not in names:
+        return None
     return names.index(chosen.channel_names[0]) + 1
 
 
@@ -207,6 +238,33 @@ def _too_large(micrograph: Micrograph) -> NucleisegError:
         "{} has {}×{} px".format(micrograph.name, *micrograph.shape),
         "Close other programs or crop the micrograph",
     )
+
+
+def check_fits(name: str, shape: tuple[int, int]) -> None:
+    """Refuse a picture that is still in its file and whose maps cannot fit into the memory.
+
+    Parameters
+    ----------
+    name : str
+        What to call it.
+    shape : (int, int)
+        Height and width in pixels.
+
+    Raises
+    ------
+    NucleisegError
+        If segmenting it as a whole takes more than the computer has free.
+    """
+    height, width = shape
+    free, needed = available_bytes(), height * width * _BYTES_PER_PIXEL
+    if free is not None and needed > free:
+        raise NucleisegError(
+            "The picture is too large to be segmented as a whole",
+            f"{name} has {height:,}×{width:,} px, which takes about {needed / 2**30:.1f} GiB, "
+            f"and {free / 2**30:.1f} GiB are free",
+            "Segment it block by block on the command line, "
+            "nucleiseg segment FILE --out FOLDER --stream, and open the label image in napari",
+        )
 
 
 @cache

@@ -22,7 +22,7 @@ from .comparing import Annotated, Compared, compare
 from .config import SegmentConfig
 from .errors import ShapeError
 from .events import Event, Notice, Segmented
-from .io import read_micrograph
+from .io import open_micrograph, with_colour
 from .keeping import KeptLabels
 from .metrics.average_precision import average_precision
 from .metrics.dice import dice
@@ -204,7 +204,8 @@ def _proposal(micrograph: Micrograph) -> Iterator[Event]:
 
 
 def _opened(path: Path) -> Iterator[Event]:
-    yield Opened(read_micrograph(path))
+    micrograph = open_micrograph(path)
+    yield Opened(micrograph if micrograph.is_lazy else with_colour(micrograph, "auto"))
 
 
 class Session:

@@ -86,6 +86,18 @@ def tile_weights(starts: list[int], length: int, tile: int) -> list[np.ndarray]:
     return [w / total[s : s + len(w)] for s, w in zip(starts, weights, strict=True)]
 
 
+def place_weights(
+    places: Sequence[tuple[slice, slice]], shape: tuple[int, int]
+) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
+    """Weights of the rows and of the columns of each tile, by the tile's first pixel."""
+    found = []
+    for axis, length in enumerate(shape):
+        starts = sorted({place[axis].start for place in places})
+        tile = places[0][axis].stop
+        found.append(dict(zip(starts, tile_weights(starts, length, tile), strict=True)))
+    return found[0], found[1]
+
+
 def _pad(image: np.ndarray, grid: Grid) -> np.ndarray:
     """Mirror (C, h, w) to the right and below until both sides are multiples, or a whole tile."""
     height, width = image.shape[1:]
@@ -157,11 +169,7 @@ def iterate_maps(
     """
     height, width = maps.shape[1:]
     places = tile_places((height, width), grid)
-    weights = []
-    for axis, length in enumerate((height, width)):
-        starts = sorted({place[axis].start for place in places})
-        tile = places[0][axis].stop
-        weights.append(dict(zip(starts, tile_weights(starts, length, tile), strict=True)))
+    weights = place_weights(places, (height, width))
     if len(places) > 1:
         maps[:] = 0
     for found, done in iterate_tiles(predict, read, places, grid):

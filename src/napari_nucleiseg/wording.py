@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .config import SegmentConfig
 from .errors import NucleisegError
-from .events import Segmented, TileDone
+from .events import Segmented, Streamed, TileDone
 
 if TYPE_CHECKING:
     from .comparing import Comparing, ModelScores
@@ -138,12 +138,12 @@ def model_title(model: ModelCard) -> str:
     return " · ".join(parts)
 
 
-def result(event: Segmented, pixel_size_um: tuple[float, float] | None) -> str:
+def result(event: Segmented | Streamed, pixel_size_um: tuple[float, float] | None) -> str:
     """One line about a result: count, channel, median diameter, time and device.
 
     Parameters
     ----------
-    event : Segmented
+    event : Segmented or Streamed
     pixel_size_um : (float, float) or None
         Height and width of a pixel in µm, where known.
     """

@@ -82,7 +82,7 @@ NOT_PICTURES = {
     "bmp head": (b"BM are two letters", "damaged or incomplete"),
     "npy head": (b"\x93NUMPY\x01\0", "damaged or incomplete"),
     "npy header": (b"\x93NUMPY\x01\0\x0a\0{'descr':(\n", "damaged or incomplete"),
-    "czi": (b"ZISRAWFILE" + bytes(50), "Zeiss CZI file cannot be opened yet"),
+    "ims": (b"\x89HDF\r\n" + bytes(50), "HDF5 or Imaris file cannot be opened yet"),
     "zip": (b"PK\x03\x04" + bytes(50), "ZIP archive cannot be opened yet"),
 }
 
@@ -101,7 +101,7 @@ def test_what_is_not_a_picture_is_named_in_one_line(tmp_path, content, words, re
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_missing_folder_and_zarr_are_said(tmp_path):
+def test_missing_folder_and_empty_zarr_are_said(tmp_path):
     with pytest.raises(FileError, match="no such file"):
         read_micrograph(tmp_path / "a.png")
     with pytest.raises(FileError, match="not a folder"):
@@ -111,7 +111,7 @@ def test_missing_folder_and_zarr_are_said(tmp_path):
     (tmp_path / "plain name" / ".zgroup").write_text("{}")
     for name in ("a.ome.zarr", "plain name"):
         for read in (read_micrograph, read_labels):
-            with pytest.raises(FileError, match=f"OME-Zarr cannot be opened yet: {name}"):
+            with pytest.raises(FileError, match=f"OME-Zarr.*: {name}"):
                 read(tmp_path / name)
 
 
@@ -299,7 +299,11 @@ EXPECTED: dict[str, tuple[str, tuple[int, ...], float | None] | str] = {
     "truncated.png": "damaged",
     "unopenable.tiff": "compression 52479",
     "zero-byte.tif": "empty",
-    "blobs-v04.ome.zarr": "OME-Zarr cannot be opened yet",
+    "blobs-v04.ome.zarr": ("CYX", (3, 12, 12), None),
+    "blobs-v05.ome.zarr": ("CYX", (3, 12, 12), None),
+    "bf2raw-two-series.zarr": ("YX", (8, 8), None),
+    "plate.zarr": ("CYX", (3, 64, 64), 1.0),
+    "v05-missing-chunk.ome.zarr": "damaged",
     "ome-multifile/multifile-Z1.ome.tiff": ("YX", (24, 18), 1.0),
 }
 

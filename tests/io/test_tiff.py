@@ -341,7 +341,7 @@ STACKS = {
 def test_a_stack_is_refused_in_words(path, shape, options, found):
     tifffile.imwrite(path, np.zeros(shape, np.uint8), **options)
     with pytest.raises(
-        ShapeError, match=rf"not supported yet: a\.tif has {found}\. Save the plane"
+        ShapeError, match=rf"one plane is expected: a\.tif has {found}\. Choose the plane"
     ):
         read_micrograph(path)
 

@@ -29,7 +29,7 @@ def demo(
             say(event.text)
         elif isinstance(event, FileDone):
             truth = read_labels(sample.labels).image
-            dice = METRICS["dice"]()(truth, event.segmented.labels)
+            dice = METRICS["dice"]()(truth, read_labels(event.labels).image)
             say(f"{sample.title}: {wording.result(event.segmented, None)}", sys.stdout)
             say(f"True nuclei: {len(set(truth[truth > 0].tolist()))}; Dice {dice:.2f}", sys.stdout)
             say(f"Label image: {event.labels}\nOutlines:    {event.overlay}", sys.stdout)

@@ -6,12 +6,12 @@ import json
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from .. import __version__, wording
-from ..config import SegmentConfig
+from ..config import Config, JoinConfig, SegmentConfig
 from ..errors import SettingError
 from ..flags import parse_flags, with_settings
 from .console import INTERRUPTED, SOME_FAILED, Out, in_words, progress_bar, say, say_error
@@ -28,8 +28,20 @@ AsJson = Annotated[
 ]
 
 
+_Kind = TypeVar("_Kind", bound=Config)
+
+
+class _Settings(JoinConfig, SegmentConfig):
+    """All settings that have a flag."""
+
+
+def _of(kind: type[_Kind], chosen: _Settings) -> _Kind:
+    """Those of the settings that belong to one class."""
+    return kind.model_validate(chosen.model_dump(include=set(kind.model_fields)))
+
+
 @in_words
-@with_settings(SegmentConfig)
+@with_settings(_Settings)
 def segment(
     inputs: Annotated[
         list[str],
@@ -48,6 +60,15 @@ def segment(
         bool,
         typer.Option("--overlay", help="Write a picture with the outlines of the nuclei, too."),
     ] = False,
+    by_blocks: Annotated[
+        bool | None,
+        typer.Option(
+            "--stream/--no-stream",
+            help="Go block by block through large micrographs, in little memory, and write an "
+            "OME-Zarr; a run that was stopped goes on where it was.",
+            show_default="above 100 megapixels",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Segment micrographs: every nucleus gets its own number.
@@ -57,6 +78,10 @@ def segment(
     versions), which is what it takes to make it again. Earlier results of the same micrograph are
     replaced, each as a whole; where there are some of another micrograph, those stay, and the new
     ones get a longer name.
+
+    Of a plate or a series in OME-Zarr, all pictures are segmented, of other files with several the
+    first, if --series chooses none. What is larger than 100 megapixels becomes
+    [bold]NAME_labels.ome.zarr[/bold], joined planes become [bold]NAME_labels.ome.tif[/bold].
 
     Of a folder, files are taken that look like images; hidden files and results of earlier runs
     are not. A file that cannot be read is named and the others are done. If two micrographs would
@@ -68,14 +93,18 @@ def segment(
       nucleiseg segment cells.tif --out results
       nucleiseg segment "plate1/*_dapi.tif" --out results --overlay
       nucleiseg segment scans/ --recursive --out results --channel DAPI
+      nucleiseg segment stack.tif --out results --z max --channel DAPI
+      nucleiseg segment stack.czi --out results --join z --channel DAPI
+      nucleiseg segment slide.svs --out results --stream
       nucleiseg segment cells.tif --out results --json > summary.json
     """
     from ..batch import find_items, prepare_folder
     from ..engine import build_engine
     from ..store import find_model
 
-    config: SegmentConfig = parse_flags(SegmentConfig, settings)
-    found = find_items(inputs, recursive=recursive, out=out)
+    chosen = parse_flags(_Settings, settings)
+    config, joining = _of(SegmentConfig, chosen), _of(JoinConfig, chosen)
+    found = find_items(inputs, recursive=recursive, out=out, series=config.series)
     if not found.items:
         for _, error in found.errors[:-1]:
             say_error(error)
@@ -87,27 +116,26 @@ def segment(
     prepare_folder(out)
     # a model or device that is not there is one error, not one for each file
     build_engine(find_model(config.model), config)
-    _segment_all(found, out, config, overlay=overlay, as_json=as_json)
+    options = {"overlay": overlay, "by_blocks": by_blocks, "joining": joining}
+    _segment_all(found, out, config, options, as_json=as_json)
 
 
 def _segment_all(
-    found: Found, out: Path, config: SegmentConfig, *, overlay: bool, as_json: bool
+    found: Found,
+    out: Path,
+    config: SegmentConfig,
+    options: dict[str, Any],
+    *,
+    as_json: bool,
 ) -> None:
     """Segment one after the other, tell of each, and end with the summary and the exit code."""
     from ..batch import FileDone, segment_file
     from ..events import DeviceChosen, Notice, TileDone
-    from ..io import is_zarr
 
     failed = [{"input": text, "error": say_error(error)} for text, error in found.errors]
-    zarrs = [path for path in found.skipped if is_zarr(path)]
-    others = [path for path in found.skipped if path not in zarrs]
-    if others:
-        say(f"Left out, as they are no images of a known format: {_some_names(others)}")
-    if zarrs:
-        say(
-            f"Left out, as OME-Zarr cannot be opened yet: {_some_names(zarrs)}. Export the planes "
-            "to segment as OME-TIFF, TIFF or PNG."
-        )
+    if found.skipped:
+        names = _some_names(found.skipped)
+        say(f"Left out, as they are no images of a known format: {names}")
     done: list[dict[str, Any]] = []
     said: set[str] = set()
     stopped = False
@@ -122,22 +150,22 @@ def _segment_all(
         for number, item in enumerate(found.items):
             notices: list[str] = []
             if bar is not None and task is not None:
-                bar.update(task, description=_shortened(item.path.name), completed=number)
+                bar.update(task, description=_shortened(item.title), completed=number)
             try:
-                work = segment_file(item, out, config, overlay=overlay)
+                work = segment_file(item, out, config, **options)
                 with closing(work) as events:  # type: ignore[type-var]
                     for event in events:
                         if isinstance(event, TileDone) and bar is not None and task is not None:
                             bar.update(task, completed=number + event.done / event.total)
                         elif isinstance(event, Notice) and event.text not in notices:
                             notices.append(event.text)
-                            say(f"{_shown(item.path.name)}: {event.text}")
+                            say(f"{_shown(item.title)}: {event.text}")
                         elif isinstance(event, DeviceChosen):
                             say_once(f"Running on {event.text}")
                         elif isinstance(event, FileDone):
                             done.append(_file_record(event, notices))
                             line = wording.result(event.segmented, event.pixel_size_um)
-                            say(f"{_shown(item.path.name)}: {line} -> {_shown(str(event.labels))}")
+                            say(f"{_shown(item.title)}: {line} -> {_shown(str(event.labels))}")
             except KeyboardInterrupt:
                 stopped = True
                 break
@@ -192,6 +220,7 @@ def _file_record(event: FileDone, notices: list[str]) -> dict[str, Any]:
     """One micrograph in the JSON document."""
     return {
         "input": str(event.item.path),
+        "series": event.item.series,
         "labels": str(event.labels),
         "manifest": str(event.manifest),
         "overlay": None if event.overlay is None else str(event.overlay),

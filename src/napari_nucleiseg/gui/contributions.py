@@ -7,11 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.utils.notifications import show_info
 
 from ..errors import ShapeError
-from ..io import read_micrograph, write_labels
+from ..io import (
+    is_zarr,
+    open_labels,
+    open_micrograph,
+    series_names,
+    with_colour,
+    write_labels,
+)
 from ..samples import SAMPLES, read_sample
-from .layers import layer_of, size_in_um
+from .layers import labels_of, layer_of, size_in_um
+
+MOST_PICTURES = 16
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -19,13 +29,35 @@ LayerData = tuple[Any, dict[str, Any], str]
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
     """Give the reader for one file, or for several that are opened as a stack of their own each."""
     paths = [path] if isinstance(path, str) else list(path)
-    return read if all(Path(p).is_file() for p in paths) else None
+    return read if all(Path(p).is_file() or is_zarr(Path(p)) for p in paths) else None
 
 
 def read(path: str | Sequence[str]) -> list[LayerData]:
-    """Read micrographs with axes, pixel size, units and channel names."""
+    """Read micrographs with axes, pixel size, units, channel names, pyramids and labels inside.
+
+    Of a file with several pictures each becomes a layer, up to `MOST_PICTURES`.
+    """
     paths = [path] if isinstance(path, str) else list(path)
-    return [layer_of(read_micrograph(Path(p))) for p in paths]
+    return [layer for p in paths for layer in _layers(Path(p))]
+
+
+def _layers(path: Path) -> list[LayerData]:
+    names = series_names(path)
+    if len(names) > MOST_PICTURES:
+        show_info(
+            f"{path.name} holds {len(names)} pictures; the first {MOST_PICTURES} are shown. "
+            "Pictures can be chosen by read_micrograph(path, series=...) and on the command line."
+        )
+    layers = []
+    for number, name in enumerate(names[:MOST_PICTURES]):
+        micrograph = open_micrograph(path, series=name or None)
+        if not micrograph.is_lazy:
+            micrograph = with_colour(micrograph, "auto")
+        data, settings, kind = layer_of(micrograph)
+        layers.append((data, {**settings, "visible": number == 0}, kind))
+        if number == 0:
+            layers += [labels_of(inside, micrograph) for _, inside in open_labels(path)]
+    return layers
 
 
 def write(path: str, data: Any, meta: dict[str, Any]) -> list[str]:

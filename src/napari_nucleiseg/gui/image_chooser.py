@@ -25,6 +25,7 @@ from .layers import (
     plane_of,
     read_layer,
 )
+from .planes import plane_in_words
 from .widgets import (
     add_row,
     button,
@@ -196,7 +197,7 @@ class ImageChooser(QObject):
         """Ask in which channel nuclei would be looked for."""
         self._asked = weakref.ref(layer)
         try:
-            self._session.propose_channel(read_layer(layer, kind))
+            self._session.propose_channel(read_layer(layer, kind, thinned=True))
         except NucleisegError as error:
             self.failed.emit(error)
 
@@ -216,8 +217,8 @@ class ImageChooser(QObject):
         layer, said = self.layer, ""
         if layer is not None and self.kind == "stack":
             plane = plane_of(layer, self._viewer.dims.current_step)
-            where = ", ".join(str(i + 1) for i in plane)
-            said = f"Whole stacks come later. Plane {where}, the one shown, can be segmented now."
+            where = plane_in_words(layer, plane)
+            said = f"What the sliders show is segmented: {where} (counted from 1)."
         elif layer is not None and has_opacity_axis(layer):
             said = (
                 "napari took the opacity of this picture for an axis. It is segmented as grey; "

@@ -29,6 +29,8 @@ Kind = Literal["grey", "colour", "channels", "stack"]
 # arrays in memory up to this size are copied at once (some 30 ms), others are read by the job
 COPY_BYTES = 128 << 20
 MOST_GUESSED_CHANNELS = 4
+# sides of a picture that tell channels apart
+_OVERVIEW_PX = 800
 
 
 def kind_of(layer: Image) -> Kind:
@@ -143,7 +145,9 @@ def plane_of(layer: Layer, point: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(np.clip(s, 0, n - 1)) for s, n in zip(steps, shape, strict=True))
 
 
-def read_layer(layer: Image, kind: Kind, plane: tuple[int, ...] = ()) -> Micrograph | Load:
+def read_layer(
+    layer: Image, kind: Kind, plane: tuple[int, ...] = (), *, thinned: bool = False
+) -> Micrograph | Load:
     """Give the micrograph of an image layer, or for the job a function that gives it.
 
     Parameters
@@ -154,13 +158,15 @@ def read_layer(layer: Image, kind: Kind, plane: tuple[int, ...] = ()) -> Microgr
         What to take it for; see `kind_of`.
     plane : tuple of int
         Of a stack: the plane; see `plane_of`.
+    thinned : bool
+        Whether of pixels that are still in a file some are enough, to tell channels apart.
 
     Raises
     ------
     NucleisegError
         If the pixels are nothing that can be segmented.
     """
-    data = _level(layer)
+    data = _thin(layer) if thinned else _level(layer)
     dtype = np.dtype(data.dtype)
     if dtype.kind not in "biuf":
         raise NucleisegError(
@@ -181,10 +187,15 @@ def read_layer(layer: Image, kind: Kind, plane: tuple[int, ...] = ()) -> Microgr
     file = None if kind == "stack" else file_of(layer)
     is_rgb, has_opacity = layer.rgb, has_opacity_axis(layer)
     notices = tuple(layer.metadata.get(MICROGRAPH, {}).get("notices", ()))
-    in_memory = _is_in_memory(data)
+    in_memory, shape = _is_in_memory(data), (1, 1) if thinned else field_shape(layer)
     copy = np.array(data) if in_memory else None
 
     def load() -> Micrograph:
+        if not isinstance(data, np.ndarray):
+            # imported by the job, since opening a dock must not wait for it
+            from ..segmentation import check_fits
+
+            check_fits(name, shape)
         whole = np.array(data) if copy is None else copy
         pixels = whole
         if has_opacity:
@@ -295,6 +306,23 @@ def _level(layer: Layer) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
+def _thin(layer: Layer) -> Any:
+    """Some rows and columns of pixels that are still in their file, of a coarse level if there is.
+
+    Pixels in memory are given as they are.
+    """
+    y, x = field_axes(layer)
+    levels = list(layer.data) if layer.multiscale else [layer.data]
+    large = [data for data in levels if min(data.shape[y], data.shape[x]) >= _OVERVIEW_PX]
+    data = large[-1] if large else levels[0]
+    if isinstance(data, np.ndarray):
+        return _level(layer)
+    step = max(1, min(data.shape[y], data.shape[x]) // _OVERVIEW_PX)
+    place = [slice(None)] * len(data.shape)
+    place[y] = place[x] = slice(None, None, step)
+    return data[tuple(place)]
+
+
 def _is_in_memory(data: Any) -> bool:
     """Whether a copy takes no time to speak of: no file behind it, and not huge."""
     array = data
@@ -307,33 +335,48 @@ def _is_in_memory(data: Any) -> bool:
     return isinstance(data, np.ndarray) and isinstance(array, bytes | bytearray)
 
 
-def layer_of(micrograph: Micrograph) -> tuple[np.ndarray, dict[str, Any], str]:
-    """Give a micrograph as napari's layer data: pixels, settings of the layer, ``"image"``."""
-    size, labels = micrograph.pixel_size_um, ["y", "x"]
-    scale, units = ([1.0, 1.0], ["pixel"] * 2) if size is None else (list(size), ["um"] * 2)
-    if micrograph.axes == "CYX":
-        labels, scale, units = ["c", *labels], [1.0, *scale], ["pixel", *units]
+def layer_of(micrograph: Micrograph) -> tuple[Any, dict[str, Any], str]:
+    """Give a micrograph as napari's layer data: pixels, settings of the layer, ``"image"``.
+
+    Pixels that are still in their file stay there, and a pyramid becomes a multiscale layer.
+    """
+    size = micrograph.pixel_size_um
+    axes = micrograph.axes.removesuffix("S")
+    steps = {"Z": micrograph.z_step_um, **dict(zip("YX", size or (None, None), strict=True))}
     known = {
         "axes": micrograph.axes,
         "channel_names": micrograph.channel_names,
         "pixel_size_um": size,
         "path": None if micrograph.path is None else str(micrograph.path),
+        "series": micrograph.series,
         "notices": micrograph.notices,
     }
+    name = f"{micrograph.name} · {micrograph.series}" if micrograph.series else micrograph.name
     settings = {
-        "name": micrograph.name,
+        "name": name,
         "rgb": micrograph.is_colour,
-        "scale": scale,
-        "units": units,
-        "axis_labels": labels,
+        "scale": [steps.get(axis) or 1.0 for axis in axes],
+        "units": ["um" if steps.get(axis) else "pixel" for axis in axes],
+        "axis_labels": list(axes.lower()),
         "metadata": {MICROGRAPH: known},
     }
     pixels = micrograph.pixels
     if pixels.dtype.kind == "b":
         pixels = pixels.astype(np.uint8)
-    if micrograph.axes == "YX":
+    if micrograph.axes == "YX" and not micrograph.is_lazy:
         # shown as the network sees it: dim nuclei visible, an empty field dark
         low, high = intensity_range(pixels, NormaliseConfig())
         if high > low:
             settings["contrast_limits"] = [low, high]
+    if micrograph.levels:
+        return [pixels, *micrograph.levels], {**settings, "multiscale": True}, "image"
     return pixels, settings, "image"
+
+
+def labels_of(labels: Micrograph, image: Micrograph) -> tuple[Any, dict[str, Any], str]:
+    """Give a label image from inside a picture's file as layer data, aligned with the picture."""
+    data, settings, _ = layer_of(labels)
+    kept = {
+        k: settings[k] for k in ("scale", "units", "axis_labels", "multiscale") if k in settings
+    }
+    return data, {**kept, "name": f"{image.name} · {labels.name}"}, "labels"

@@ -23,9 +23,10 @@ from . import memory
 from .bridge import bridge_of
 from .forms import ElidedComboBox, Fold, Form, shrink
 from .image_chooser import ImageChooser
-from .layers import is_as_in_shell, path_of, pixel_size_um
+from .layers import is_as_in_shell, path_of, pixel_size_um, plane_of
 from .model_chooser import ModelChooser
 from .outcome import Outcome, Said
+from .planes import shell_settings
 from .widgets import (
     button,
     column,
@@ -378,12 +379,15 @@ class SegmentDock(QWidget):
         if layer is None:
             return
         path = path_of(layer)
-        config = self._session.config.model_copy(update=self.images.settings)
-        copy(wording.command(path, config))
+        point = self._viewer.dims.current_step
+        plane = plane_of(layer, point) if self.images.kind == "stack" else ()
+        chosen = shell_settings(layer, plane)
+        settings = {**self.images.settings, **(chosen or {})}
+        copy(wording.command(path, self._session.config.model_copy(update=settings)))
         if path is None:
             said = "This image has no file yet: put its name in the place of IMAGE."
-        elif self.images.kind == "stack":
-            said = "In the shell, too, stacks come later: save the plane as a file first."
+        elif chosen is None:
+            said = "Of a stack the command needs the plane, too: add --z or --t and its number."
         elif is_as_in_shell(layer):
             said = "On the file as it is on disk, the command gives this label image."
         else:

@@ -5,6 +5,8 @@ One file per format. A format's module has
 - ``NAME``, for messages; ``SUFFIXES``, in lower case; ``MAGIC``, the bytes its files begin with;
 - ``read(path, *, numbers=False) -> Micrograph``; with ``numbers`` the stored numbers are wanted, as
   in a label image: palette entries are not looked up and greys not inverted;
+- ``open_file(path, *, series=None) -> Micrograph``, if it can hold stacks, several pictures or more
+  than fits into memory: any axes, large pixels as dask arrays; and ``series_names(path)``;
 - ``write(path, labels, pixel_size_um)``, if it can hold label images; it uses `write_whole`.
 
 Heavy libraries are imported inside these functions, so that the names of formats cost nothing.
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -25,6 +28,8 @@ import numpy as np
 from ..errors import FileError, ShapeError
 from ..micrograph import Micrograph
 from ..registry import Registry
+from . import _lazy, _series
+from ._decoding import check_size
 from ._label_numbers import BinaryMask, ColourMask, LooksLikeMicrograph, to_labels, whole_numbers
 from ._planes import TakenAsChannels
 
@@ -37,10 +42,14 @@ __all__ = [
     "LooksLikeMicrograph",
     "is_zarr",
     "name_of",
+    "open_labels",
+    "open_micrograph",
+    "open_stack",
     "pixel_size_of",
     "read_labels",
     "read_micrograph",
-    "refuse_zarr",
+    "series_names",
+    "with_colour",
     "write_labels",
 ]
 
@@ -59,9 +68,6 @@ SUFFIXES: tuple[str, ...] = tuple(s for module in _formats() for s in module.SUF
 
 # what people try to open and get a clear answer for: (first bytes or suffixes, what it is)
 _NOT_YET = (
-    ((b"ZISRAWFILE", ".czi"), "a Zeiss CZI file"),
-    ((b"\xda\xce\xbe\n", ".nd2"), "a Nikon ND2 file"),
-    ((b"p\0\0\0", ".lif"), "a Leica LIF file"),
     ((b"\x89HDF\r\n", ".ims", ".h5", ".hdf5"), "an HDF5 or Imaris file"),
     ((b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51", ".jp2"), "a JPEG 2000 file"),
     ((b"GIF8",), "a GIF picture"),
@@ -96,16 +102,6 @@ def is_zarr(path: Path) -> bool:
     )
 
 
-def refuse_zarr(path: Path) -> None:
-    """Raise a `FileError` for a Zarr store, which cannot be read yet."""
-    if is_zarr(path):
-        raise FileError(
-            "An OME-Zarr cannot be opened yet",
-            path.name,
-            "Export the plane to segment as OME-TIFF, TIFF or PNG",
-        )
-
-
 def _not_yet(path: Path, head: bytes) -> FileError | None:
     """The error for a kind of file that is known and not read yet."""
     for signs, what in _NOT_YET:
@@ -121,8 +117,9 @@ def _not_yet(path: Path, head: bytes) -> FileError | None:
 
 def _format_of(path: Path) -> ModuleType:
     """The module that reads the file, by its first bytes; its name can be anything."""
+    if is_zarr(path):
+        return FORMATS.module("ome_zarr")
     if path.is_dir():
-        refuse_zarr(path)
         raise FileError(
             "A picture file is expected, not a folder",
             path.name or str(path),
@@ -156,18 +153,31 @@ def name_of(path: Path) -> str:
     return re.sub(r"\.ome$", "", stem, flags=re.IGNORECASE) or path.name
 
 
-def read_micrograph(path: Path | str, *, colour: Colour = "auto") -> Micrograph:
-    """Read a micrograph.
+def read_micrograph(
+    path: Path | str,
+    *,
+    colour: Colour = "auto",
+    series: str | int | None = None,
+    z: str | int | None = None,
+    t: str | int | None = None,
+) -> Micrograph:
+    """Read a micrograph of one plane into memory.
 
     Parameters
     ----------
     path : Path or str
-        A PNG, JPEG, BMP, TIFF, ImageJ TIFF, OME-TIFF or NumPy file, whatever its name. Of a pyramid
-        the full resolution is read.
+        A PNG, JPEG, BMP, TIFF, ImageJ TIFF, OME-TIFF, OME-Zarr, NumPy or (with the extras) CZI, LIF
+        or ND2 file, whatever its name. Of a pyramid the full resolution is read.
     colour : {"auto", "colour", "channels"}
         Whether three components are one colour picture or three channels. By itself, 8-bit RGB is
         colour (grey, if all three are equal) and anything else channels. Does not matter where
         there are not three.
+    series : str, int or None
+        Which picture of a file with several: its name (see `series_names`) or number from 1; None:
+        the first.
+    z, t : str, int or None
+        Which focal plane and time point of a stack: number from 1, ``"middle"``, or ``"max"`` or
+        ``"mean"`` of all.
 
     Returns
     -------
@@ -179,17 +189,161 @@ def read_micrograph(path: Path | str, *, colour: Colour = "auto") -> Micrograph:
     FileError
         If the file is missing, damaged, incomplete, too large for the memory, or not a picture.
     ShapeError
-        If it is a stack of planes or time points, or has no pixels.
+        If it is a stack of which no plane was chosen, or has no pixels.
+    SettingError
+        If there is no such picture or plane.
+    DependencyError
+        If a package for this format is not installed.
     """
     path = Path(path)
-    micrograph = _format_of(path).read(path)
-    micrograph = replace(_as_wished(micrograph, colour), name=name_of(path), path=path)
-    return micrograph
+    module = _format_of(path)
+    if series is None and z is None and t is None and hasattr(module, "MAGIC") and module.MAGIC:
+        micrograph = module.read(path)
+    else:
+        micrograph = open_micrograph(path, series=series).one_plane(z, t)
+        check_size(path, micrograph.pixels.nbytes)
+        micrograph = micrograph.loaded()
+    return replace(with_colour(micrograph, colour), name=name_of(path), path=path)
 
 
-def _as_wished(micrograph: Micrograph, colour: Colour) -> Micrograph:
-    """Colours to channels or back, where there are three components."""
+def open_micrograph(path: Path | str, *, series: str | int | None = None) -> Micrograph:
+    """Open a micrograph with all its planes, reading as little as possible.
+
+    Parameters
+    ----------
+    path : Path or str
+        As for `read_micrograph`.
+    series : str, int or None
+        Which picture of a file with several: its name (see `series_names`) or number from 1; None:
+        the first.
+
+    Returns
+    -------
+    Micrograph
+        Of any axes. What takes more than 256 MiB is a dask array that is read where it is looked
+        at; all of an OME-Zarr and of vendors' files is.
+
+    Raises
+    ------
+    NucleisegError
+        As `read_micrograph` does; damage inside large files is told when it is come across.
+    """
+    path = Path(path)
+    module = _format_of(path)
+    micrograph: Micrograph
+    if hasattr(module, "open_file"):
+        micrograph = module.open_file(path, series=series)
+    else:
+        _series.choose_series(path, ("",), None if str(series) == "1" else series)
+        micrograph = module.read(path)
+    return replace(micrograph, name=name_of(path), path=path)
+
+
+def series_names(path: Path | str) -> tuple[str, ...]:
+    """Names of the pictures in a file, in their order; ("",) for one that has no name.
+
+    Raises
+    ------
+    NucleisegError
+        If the file cannot be read.
+    """
+    path = Path(path)
+    module = _format_of(path)
+    names: tuple[str, ...] = module.series_names(path) if hasattr(module, "series_names") else ("",)
+    return names
+
+
+def open_stack(paths: Sequence[Path | str], axis: Literal["Z", "T", "C"] = "Z") -> Micrograph:
+    """Open several files as one stack.
+
+    Parameters
+    ----------
+    paths : sequence of Path or str
+        In their order.
+    axis : {"Z", "T", "C"}
+        What they differ in; none of them may have this axis itself.
+
+    Returns
+    -------
+    Micrograph
+        Its pixels are a dask array: a file is read when its plane is looked at.
+
+    Raises
+    ------
+    ShapeError
+        If they differ in size, axes or depth, or have this axis themselves.
+    FileError
+        If there are none, or one cannot be read.
+    """
+    if not paths:
+        raise FileError("A stack needs files", "none are given")
+    files = [Path(path) for path in paths]
+    first = open_micrograph(files[0])
+    if axis in first.axes or (axis == "C" and first.is_colour):
+        raise ShapeError(
+            "The files have this axis themselves", f"{files[0].name} is {first.axes}, axis {axis}"
+        )
+    pieces = []
+    for file in files:
+        # opened one after the other, so that one is in memory at a time
+        one = first if file == files[0] else open_micrograph(file)
+        if (one.axes, one.pixels.shape) != (first.axes, first.pixels.shape):
+            raise ShapeError(
+                "The files of a stack differ in size",
+                f"{file.name} is {one.axes} {one.pixels.shape}, "
+                f"{files[0].name} {first.axes} {first.pixels.shape}",
+                "Choose files of one kind",
+            )
+        if one.pixels.dtype != first.pixels.dtype:
+            raise ShapeError(
+                "The files of a stack differ in depth",
+                f"{file.name} is {one.pixels.dtype}, {files[0].name} {first.pixels.dtype}",
+                "Choose files of one kind",
+            )
+        pieces.append(one.pixels if one.is_lazy else _lazy.whole_file(_pixels_of, file, one.pixels))
+    axes = "".join(a for a in "TCZYXS" if a in first.axes + axis)
+    names = tuple(name_of(file) for file in files) if axis == "C" else first.channel_names
+    return replace(
+        first,
+        pixels=_lazy.stacked(pieces, axes.index(axis)),
+        axes=axes,
+        channel_names=names,
+        levels=(),
+        name=name_of(files[0]),
+    )
+
+
+def _pixels_of(path: str) -> np.ndarray:
+    return np.asarray(open_micrograph(path).pixels)
+
+
+def open_labels(path: Path | str) -> tuple[tuple[str, Micrograph], ...]:
+    """Open the label images that lie inside a picture, as in OME-Zarr.
+
+    Returns
+    -------
+    tuple of (str, Micrograph)
+        Name and numbers of each; of any axes but channels.
+    """
+    path = Path(path)
+    module = _format_of(path)
+    found = module.labels_inside(path) if hasattr(module, "labels_inside") else ()
+    return tuple((name, replace(labels, name=name, path=path)) for name, labels in found)
+
+
+def with_colour(micrograph: Micrograph, colour: Colour) -> Micrograph:
+    """Take three components for a colour picture or for channels.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+        In memory. A stack is returned as it is.
+    colour : {"auto", "colour", "channels"}
+        See `read_micrograph`.
+    """
     pixels = micrograph.pixels
+    if micrograph.is_stack:
+        return micrograph
     if micrograph.is_colour and colour == "channels":
         return replace(
             micrograph,

@@ -49,11 +49,20 @@ class Ome(NamedTuple):
         Empty where no channel has a name.
     split : bool
         Whether the picture's planes lie in several files.
+    z_step_um : float or None
+        Distance of two focal planes.
+    emission_nm : tuple of float or None
+        Wavelength of each channel; empty where none is told.
+    names : tuple of str
+        Of all pictures in the file.
     """
 
     pixel_size_um: tuple[float, float] | None = None
     channel_names: tuple[str, ...] = ()
     split: bool = False
+    z_step_um: float | None = None
+    emission_nm: tuple[float | None, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 def _length(pixels: ElementTree.Element, axis: str) -> float | None:
@@ -64,31 +73,49 @@ def _length(pixels: ElementTree.Element, axis: str) -> float | None:
     return in_um(size, pixels.get(f"PhysicalSize{axis}Unit", "µm"))
 
 
-def parse_ome(xml: str) -> Ome:
+def emission_nm(channel: ElementTree.Element) -> float | None:
+    """Wavelength of the light that a channel shows."""
+    try:
+        length = float(channel.get("EmissionWavelength", "nan"))
+    except ValueError:
+        return None
+    wave_um = in_um(length, channel.get("EmissionWavelengthUnit", "nm"))
+    return None if wave_um is None else wave_um * 1000
+
+
+def parse_ome(xml: str, index: int = 0) -> Ome:
     """Read OME-XML.
 
     Parameters
     ----------
     xml : str
         The description of an OME-TIFF's first plane.
+    index : int
+        Which of the pictures, from 0.
 
     Returns
     -------
     Ome
-        Of the first picture; nothing in it where the XML is broken.
+        Of this picture; nothing in it where the XML is broken.
     """
     try:
         root = ElementTree.fromstring(xml.encode())
     except ElementTree.ParseError:
         return Ome()
-    pixels = root.find("{*}Image/{*}Pixels")
+    images = root.findall("{*}Image")
+    pixels = images[index].find("{*}Pixels") if index < len(images) else None
     if pixels is None:
         return Ome(split=root.find("{*}BinaryOnly") is not None)
     height, width = _length(pixels, "Y"), _length(pixels, "X")
-    names = [channel.get("Name", "").strip() for channel in pixels.findall("{*}Channel")]
+    channels = pixels.findall("{*}Channel")
+    names = [channel.get("Name", "").strip() for channel in channels]
+    waves = tuple(emission_nm(channel) for channel in channels)
     files = {uuid.get("FileName") for uuid in pixels.findall("{*}TiffData/{*}UUID")}
     return Ome(
         (height, width) if height and width else None,
         tuple(n or str(i + 1) for i, n in enumerate(names)) if any(names) else (),
         len(files - {None}) > 1,
+        _length(pixels, "Z"),
+        waves if any(waves) else (),
+        tuple(image.get("Name", "").strip() for image in images),
     )

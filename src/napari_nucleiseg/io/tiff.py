@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from ._ome import Ome, in_um, parse_ome
 from ._planes import MOST_CHANNELS, TakenAsChannels, channels_first
 
 NAME = "TIFF"
-SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
+SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn")
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 # values of TIFF tags, by their names in the specification
@@ -33,6 +34,7 @@ _CENTIMETRE = 3
 # Resolution tags hold the microscope's pixel size or the 72, 96, 300, 600 or 1200 dots per inch of
 # a program for printing. A nucleus is 5 to 20 µm wide, so larger pixels are dots on paper.
 _PLAUSIBLE_UM = (0.001, 20.0)
+_MOST_PAGES = 1000
 _PLACES = {"Z": "focal planes", "T": "time points", "C": "channels", "S": "colour components"}
 
 
@@ -76,30 +78,45 @@ def read(path: Path, *, numbers: bool = False) -> Micrograph:
                 "Save the labels as TIFF without compression or with ZIP",
             )
         planes = _split_plane(tif, path, heard) if ome.split else _read_series(tif, path, heard)
-        _refuse_damage(path, heard)  # what was logged on the way
+        refuse_damage(path, heard)  # what was logged on the way
         has_lookup_table = imagej is not None or is_ome
         # tifffile marks boolean arrays as white-is-zero, and means the numbers it writes
         as_numbers = numbers and (page.dtype != bool or tif.is_shaped)
         micrograph = _interpret(
             _unfold(planes, path, imagej), page, path, imagej, has_lookup_table, as_numbers
         )
-        pixel_size, notices = _pixel_size(page, ome, imagej, description)
+        size, notices = pixel_size(page, ome, imagej, description)
     if micrograph.pixels.dtype.kind not in "biuf":
         raise FileError(
             "The pixels are not plain numbers",
             f"{path.name} has {micrograph.pixels.dtype}",
             "Save the magnitude, or one of its parts, as 32-bit float",
         )
-    names = ome.channel_names if imagej is None else _labels(imagej)
+    names = ome.channel_names if imagej is None else slice_names(imagej)
     count = micrograph.pixels.shape[0] if micrograph.axes == "CYX" else 0
     return Micrograph(
         micrograph.pixels,
         micrograph.axes,
-        pixel_size_um=pixel_size,
+        pixel_size_um=size,
         channel_names=names if len(names) == count else micrograph.channel_names,
+        emission_nm=ome.emission_nm if count and len(ome.emission_nm) == count else (),
         path=path,
         notices=(*micrograph.notices, *notices),
     )
+
+
+def open_file(path: Path, *, series: str | int | None = None) -> Micrograph:
+    """Open a TIFF file of any number of planes; see `napari_nucleiseg.io.open_micrograph`."""
+    from . import _tiff_stack
+
+    return _tiff_stack.open_file(path, series)
+
+
+def series_names(path: Path) -> tuple[str, ...]:
+    """Names of the pictures in a file; ("",) if there is one."""
+    from . import _tiff_stack
+
+    return _tiff_stack.series_names(path)
 
 
 def _text(value: object) -> str:
@@ -110,8 +127,8 @@ def _read_series(tif: Any, path: Path, heard: list[str]) -> _Planes:
     """The first picture of the file, at full resolution, with all its axes named."""
     series = tif.series[0]
     axes, shape = series.get_axes(squeeze=False), series.get_shape(squeeze=False)
-    _refuse_damage(path, heard)
-    _refuse_lies(series, tif.filehandle.size, path)
+    refuse_damage(path, heard)
+    refuse_lies(series, tif.filehandle.size, path)
     pixels = series.asarray(level=0)
     notices: tuple[str, ...] = ()
     others = [s for s in tif.series[1:] if math.prod(s.shape) >= math.prod(series.shape)]
@@ -129,13 +146,13 @@ def _split_plane(tif: Any, path: Path, heard: list[str]) -> _Planes:
             "Save the plane or the channels to segment as one OME-TIFF",
         )
     page = tif.pages[0]
-    _refuse_damage(path, heard)
-    _refuse_lies(page, tif.filehandle.size, path)
+    refuse_damage(path, heard)
+    refuse_lies(page, tif.filehandle.size, path)
     notice = "The file is one of a set that makes up a picture; only its own plane was read."
     return _Planes(page.asarray(), page.axes, (notice,))
 
 
-def _refuse_damage(path: Path, heard: list[str]) -> None:
+def refuse_damage(path: Path, heard: list[str]) -> None:
     """Take what tifffile only logs for what it is: parts of the file are missing."""
     for message in heard:
         private = re.search(r"TiffTag (\d+)", message)
@@ -146,7 +163,7 @@ def _refuse_damage(path: Path, heard: list[str]) -> None:
             raise damaged(path, NAME, "its header points to places that do not exist")
 
 
-def _refuse_lies(source: Any, size: int, path: Path) -> None:
+def refuse_lies(source: Any, size: int, path: Path, *, in_memory: bool = True) -> None:
     """Compare what the header claims with the bytes there are, before anything is allocated.
 
     Parameters
@@ -155,6 +172,8 @@ def _refuse_lies(source: Any, size: int, path: Path) -> None:
     size : int
         Bytes in the file.
     path : Path
+    in_memory : bool
+        Whether the pixels are to be read as a whole, and so must fit.
     """
     expected = math.prod(source.shape) * source.dtype.itemsize
     start = getattr(source, "dataoffset", None)
@@ -163,9 +182,12 @@ def _refuse_lies(source: Any, size: int, path: Path) -> None:
             raise damaged(
                 path, NAME, f"its pixels take {expected:,} bytes, it has {size - start:,}"
             )
-        check_size(path, expected)
+        if in_memory:
+            check_size(path, expected)
         return
-    for page in getattr(source, "pages", None) or [source]:
+    pages = getattr(source, "pages", None) or [source]
+    # of long stacks some are enough: all of them would take longer than opening may
+    for page in itertools.islice(pages, 0, None, max(1, len(pages) // _MOST_PAGES)):
         if page is None:
             raise damaged(path, NAME, "a plane is missing")
         key = page.keyframe
@@ -185,7 +207,8 @@ def _refuse_lies(source: Any, size: int, path: Path) -> None:
             raise damaged(
                 path, NAME, f"{claimed:,} bytes of pixels cannot come from {sum(counts):,}"
             )
-    check_size(path, expected)
+    if in_memory:
+        check_size(path, expected)
 
 
 def _unfold(planes: _Planes, path: Path, imagej: dict[str, Any] | None) -> _Planes:
@@ -214,9 +237,9 @@ def _unfold(planes: _Planes, path: Path, imagej: dict[str, Any] | None) -> _Plan
         if axis not in "YXS"
     )
     raise ShapeError(
-        "Stacks of planes are not supported yet",
+        "The file is a stack, and one plane is expected",
         f"{path.name} has {found}",
-        "Save the plane to segment as its own file (in ImageJ: Image > Duplicate)",
+        "Choose the plane (--z, --t), or save it as its own file (in ImageJ: Image > Duplicate)",
     )
 
 
@@ -300,7 +323,7 @@ def _samples(
     return Micrograph(pixels, "CYX", path=path, notices=tuple(notices))
 
 
-def _labels(imagej: dict[str, Any]) -> tuple[str, ...]:
+def slice_names(imagej: dict[str, Any]) -> tuple[str, ...]:
     """ImageJ's slice labels, less the position that it puts before them ("c:1/3 - DAPI")."""
     labels: Sequence[object] | str = imagej.get("Labels") or ()
     if isinstance(labels, str):
@@ -320,7 +343,7 @@ def _resolution(page: Any, axis: str) -> float:
     return value if math.isfinite(value) else 0.0
 
 
-def _pixel_size(
+def pixel_size(
     page: Any, ome: Ome, imagej: dict[str, Any] | None, description: str
 ) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
     """Height and width of a pixel in µm, and a notice where that is not beyond doubt."""

@@ -1,0 +1,29 @@
+"""Leica LIF, by bioio-lif: Leica Microsystems."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..micrograph import Micrograph
+from . import _bioio
+
+NAME = "Leica LIF"
+SUFFIXES = (".lif",)
+MAGIC = (b"p\0\0\0",)
+
+_PLUGIN = (NAME, "bioio_lif", "lif")
+
+
+def series_names(path: Path) -> tuple[str, ...]:
+    """Names of the scenes in a file."""
+    return _bioio.series_names(path, *_PLUGIN)
+
+
+def open_file(path: Path, *, series: str | int | None = None) -> Micrograph:
+    """Open a scene; see `napari_nucleiseg.io.open_micrograph`."""
+    return _bioio.open_file(path, series, *_PLUGIN)
+
+
+def read(path: Path, *, numbers: bool = False) -> Micrograph:  # noqa: ARG001 (all are numbers)
+    """Read the first scene; see `napari_nucleiseg.io.read_micrograph`."""
+    return _bioio.read(path, *_PLUGIN)

@@ -1,0 +1,29 @@
+"""Nikon ND2, by bioio-nd2: Nikon Instruments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..micrograph import Micrograph
+from . import _bioio
+
+NAME = "Nikon ND2"
+SUFFIXES = (".nd2",)
+MAGIC = (b"\xda\xce\xbe\n",)
+
+_PLUGIN = (NAME, "bioio_nd2", "nd2")
+
+
+def series_names(path: Path) -> tuple[str, ...]:
+    """Names of the scenes in a file."""
+    return _bioio.series_names(path, *_PLUGIN)
+
+
+def open_file(path: Path, *, series: str | int | None = None) -> Micrograph:
+    """Open a scene; see `napari_nucleiseg.io.open_micrograph`."""
+    return _bioio.open_file(path, series, *_PLUGIN)
+
+
+def read(path: Path, *, numbers: bool = False) -> Micrograph:  # noqa: ARG001 (all are numbers)
+    """Read the first scene; see `napari_nucleiseg.io.read_micrograph`."""
+    return _bioio.read(path, *_PLUGIN)

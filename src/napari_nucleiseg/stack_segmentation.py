@@ -1,0 +1,140 @@
+"""A whole stack or time series: plane after plane, nuclei joined through all of them."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .config import JoinConfig, SegmentConfig
+from .errors import SettingError, ShapeError
+from .events import Event, Segmented, Streamed, TileDone
+from .files import write_bytes, write_whole
+from .joining import Joiner, Seen, fill_gaps, numbers_by_plane, tracks_table
+from .micrograph import Micrograph
+from .segmentation import segment
+from .tables import as_csv
+
+
+def segment_stack(
+    micrograph: Micrograph, config: SegmentConfig, joining: JoinConfig, out: Path
+) -> Iterator[Event]:
+    """Find the nuclei of every plane, join them, and write one label image of all planes.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+        With this axis; another one is chosen from by ``config``.
+    config : SegmentConfig
+    joining : JoinConfig
+        ``join`` is the axis: focal planes become 3-D labels, time points tracks.
+    out : Path
+        The OME-TIFF to be. Of a time series, ``NAME_tracks.csv`` is written beside
+        ``NAME_labels.ome.tif``, too.
+
+    Yields
+    ------
+    Event
+        Those of `napari_nucleiseg.segmentation.segment` for each plane, but `TileDone` counts the
+        tiles of all, and last `Streamed`.
+
+    Raises
+    ------
+    NucleisegError
+        If there are no such planes, or a plane cannot be segmented.
+    """
+    started = time.monotonic()
+    axis = joining.join
+    letter = axis.upper()
+    what = {"z": "focal planes", "t": "time points"}[axis]
+    if letter not in micrograph.axes:
+        raise ShapeError(
+            f"There are no {what} to join",
+            f"{micrograph.name} has the axes {micrograph.axes}",
+            "Leave out --join",
+        )
+    if getattr(config, axis) is not None:
+        raise SettingError(
+            f"Either {what} are joined or one is chosen",
+            f"--join {axis} and --{axis} {getattr(config, axis)}",
+            "Leave out one of them",
+        )
+    count = micrograph.pixels.shape[micrograph.axes.index(letter)]
+    joiner = Joiner(joining)
+    manifests: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".planes") as folder:
+        # on the disk, so that the memory holds a few planes whatever their number
+        joined = np.lib.format.open_memmap(
+            Path(folder) / "planes.npy", "w+", np.int32, (count, *micrograph.shape)
+        )
+        for number in range(count):
+            one = number + 1
+            plane = micrograph.plane(**{axis: one})
+            for event in segment(plane, config):
+                if isinstance(event, TileDone):
+                    yield TileDone(number * event.total + event.done, count * event.total)
+                elif isinstance(event, Segmented):
+                    joined[number] = event.labels
+                    joiner.add(event.labels)
+                    manifests.append(event.manifest)
+                else:
+                    yield event
+            # also of planes that have no tiles, since nothing is in them
+            yield TileDone(one, count)
+        paths = joiner.lasting()
+        largest = [int(plane.max(initial=0)) for plane in joined]
+        for plane, table in zip(joined, numbers_by_plane(paths, largest), strict=True):
+            plane[:] = table[plane]
+        if axis == "z":
+            fill_gaps(joined, paths)
+        _write(out, joined, letter, micrograph)
+        # Windows does not remove a file that is mapped
+        del joined, plane
+    if axis == "t":
+        stem = out.name.removesuffix("_labels.ome.tif")
+        write_bytes(out.with_name(f"{stem}_tracks.csv"), as_csv(tracks_table(paths)))
+    manifest = {
+        **manifests[0],
+        "join": joining.model_dump(mode="json"),
+        "intensity_range": [m["intensity_range"] for m in manifests],
+        "nuclei": len(paths),
+    }
+    yield Streamed(out, len(paths), _diameter(paths), time.monotonic() - started, manifest)
+
+
+def _diameter(paths: list[list[Seen]]) -> float:
+    """Median equivalent-circle diameter of the largest section of each nucleus, in pixels."""
+    areas = [max(seen.area for seen in path) for path in paths]
+    return float(np.median(np.sqrt(4 * np.array(areas) / np.pi))) if areas else 0.0
+
+
+def _write(out: Path, joined: np.ndarray, letter: str, micrograph: Micrograph) -> None:
+    """Write the label image of all planes, one plane in memory at a time."""
+    import tifffile
+
+    dtype = np.uint16 if joined.max(initial=0) <= np.iinfo(np.uint16).max else np.int32
+    known: dict[str, Any] = {"axes": f"{letter}YX"}
+    if micrograph.pixel_size_um is not None:
+        height, width = micrograph.pixel_size_um
+        known |= {"PhysicalSizeY": height, "PhysicalSizeX": width}
+    if letter == "Z" and micrograph.z_step_um is not None:
+        known["PhysicalSizeZ"] = micrograph.z_step_um
+
+    def write(file: Any) -> None:
+        tifffile.imwrite(
+            file,
+            (plane.astype(dtype) for plane in joined),
+            shape=joined.shape,
+            dtype=dtype,
+            photometric="minisblack",
+            compression="zlib",
+            metadata=known,
+            ome=True,
+            bigtiff=joined.nbytes > 2**31,
+        )
+
+    write_whole(out, write)

@@ -1,0 +1,134 @@
+"""Whole stacks: every plane segmented as by itself, joined, written with axes and sizes."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_nucleiseg.config import JoinConfig, SegmentConfig
+from napari_nucleiseg.errors import SettingError, ShapeError
+from napari_nucleiseg.events import Streamed, TileDone
+from napari_nucleiseg.io import open_micrograph
+from napari_nucleiseg.joining import join
+from napari_nucleiseg.micrograph import Micrograph
+from napari_nucleiseg.segmentation import segment_now
+from napari_nucleiseg.stack_segmentation import segment_stack
+
+CONFIG = SegmentConfig(device="cpu", engine="torch")
+IN_Z, IN_T = JoinConfig(join="z"), JoinConfig(join="t")
+
+
+@pytest.fixture(scope="module")
+def stack() -> Micrograph:
+    """Nuclei that move by 3 px from plane to plane; in the third of four they are gone."""
+    from napari_nucleiseg.samples import read_sample
+
+    grey = read_sample("fluorescence")[0].pixels[:128, :160]
+    planes = [grey, np.roll(grey, 3, axis=1), grey * 0 + grey.min(), np.roll(grey, 6, axis=1)]
+    return Micrograph(np.stack(planes), "ZYX", (0.2, 0.25), name="a", z_step_um=0.5)
+
+
+def same(one: np.ndarray, other: np.ndarray) -> bool:
+    pairs = np.unique(np.stack([one.ravel(), other.ravel()]), axis=1)
+    return pairs.shape[1] == len(np.unique(one)) == len(np.unique(other))
+
+
+def test_planes_become_one_label_image(stack, tmp_path):
+    out = tmp_path / "a_labels.ome.tif"
+    *events, last = segment_stack(stack, CONFIG, IN_Z, out)
+    assert isinstance(last, Streamed)
+    opened = open_micrograph(out)
+    assert (opened.axes, opened.pixel_size_um, opened.z_step_um) == ("ZYX", (0.2, 0.25), 0.5)
+    planes = [segment_now(stack.plane(z=n), CONFIG).labels for n in (1, 2, 3, 4)]
+    assert not planes[2].any()
+    expected = join(planes, IN_Z)
+    found = opened.loaded().pixels
+    assert last.count == found.max() == expected.max() > 3
+    for n in (0, 1, 3):
+        np.testing.assert_array_equal(found[n], expected[n])
+    # the plane without nuclei lies in a gap, which what is around it closes
+    assert found[2].any()
+    assert set(np.unique(found[2])) <= set(np.unique(found[1]))
+    assert last.manifest["join"]["join"] == "z"
+    assert last.manifest["nuclei"] == last.count
+    assert len(last.manifest["intensity_range"]) == 4
+    done = [e.done / e.total for e in events if isinstance(e, TileDone)]
+    assert done == sorted(done)
+    assert done[-1] == 1
+    assert [p.name for p in tmp_path.iterdir()] == [out.name]
+
+
+def test_time_points_become_tracks(stack, tmp_path):
+    series = Micrograph(stack.pixels[:2], "TYX", name="a")
+    *_, last = segment_stack(series, CONFIG, IN_T, tmp_path / "a_labels.ome.tif")
+    labels = open_micrograph(last.path)
+    assert labels.axes == "TYX"
+    table = np.genfromtxt(tmp_path / "a_tracks.csv", delimiter=",", names=True)
+    assert set(table["track_id"]) == set(range(1, last.count + 1))
+    for row in table:
+        y, x = np.nonzero(labels.pixels[int(row["t"])] == row["track_id"])
+        assert (len(y), y.mean(), x.mean()) == pytest.approx((row["area"], row["y"], row["x"]))
+    steps = [
+        np.diff(table["x"][table["track_id"] == n])[0]
+        for n in range(1, last.count + 1)
+        if (table["track_id"] == n).sum() == 2
+    ]
+    assert np.median(steps) == pytest.approx(3, abs=0.5)
+
+
+def test_the_other_axis_and_the_channel_are_chosen(stack, tmp_path):
+    pixels = np.zeros((2, 2, *stack.pixels[:2].shape), stack.pixels.dtype)
+    pixels[1, 0] = stack.pixels[:2]
+    both = Micrograph(pixels, "TCZYX", name="a")
+    config = CONFIG.model_copy(update={"t": "2", "channel": "1"})
+    *_, last = segment_stack(both, config, IN_Z, tmp_path / "a_labels.ome.tif")
+    labels = segment_now(stack.plane(z=1), CONFIG).labels
+    first = open_micrograph(last.path).pixels[0]
+    assert ((first > 0) <= (labels > 0)).all()
+    assert last.count > 3
+
+
+def test_what_cannot_be_joined_is_said(stack, tmp_path):
+    out = tmp_path / "a_labels.ome.tif"
+    with pytest.raises(ShapeError, match=r"no time points to join.*a has the axes ZYX"):
+        list(segment_stack(stack, CONFIG, IN_T, out))
+    chosen = CONFIG.model_copy(update={"z": "3"})
+    with pytest.raises(SettingError, match="--join z and --z 3"):
+        list(segment_stack(stack, chosen, IN_Z, out))
+
+
+def test_a_run_that_is_stopped_leaves_nothing(stack, tmp_path):
+    with closing(segment_stack(stack, CONFIG, IN_Z, tmp_path / "a_labels.ome.tif")) as events:
+        next(e for e in events if isinstance(e, TileDone))
+        assert len(list(tmp_path.iterdir())) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_from_the_command_line(stack, tmp_path):
+    import json
+
+    from typer.testing import CliRunner
+
+    from napari_nucleiseg import cli
+
+    tifffile.imwrite(tmp_path / "a.tif", stack.pixels, imagej=True, metadata={"axes": "ZYX"})
+
+    def run(*words: object, code: int = 0):
+        words = ("segment", tmp_path / "a.tif", "--out", tmp_path / "out", *words)
+        result = CliRunner().invoke(cli.app, [str(w) for w in words], env={"COLUMNS": "200"})
+        assert result.exit_code == code, (result.output, result.exception)
+        return result
+
+    document = json.loads(run("--join", "z", "--join-gap", "0", "--json").stdout)
+    [done] = document["results"]
+    assert done["labels"].endswith("a_labels.ome.tif")
+    found = open_micrograph(done["labels"]).pixels
+    assert found.shape == stack.pixels.shape
+    assert found.max() == done["nuclei"] == document["nuclei"]
+    assert not found[2].any()
+    record = json.loads((tmp_path / "out" / "a_labels.json").read_text())
+    assert record["join"] == JoinConfig(join="z", join_gap=0).model_dump(mode="json")
+    assert "not block by block" in run("--join", "z", "--stream", code=1).stderr
