@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from test_measure import squares
 
 from napari_nucleiseg.errors import FileError
 from napari_nucleiseg.io import write_labels
 from napari_nucleiseg.measure_files import Measured, measure_files
 from napari_nucleiseg.samples import SAMPLES
+from test_measure import squares
 
 
 def test_the_label_image_brings_its_pixel_size(tmp_path):

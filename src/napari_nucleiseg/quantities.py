@@ -77,7 +77,7 @@ def quantity_of(column: str) -> Quantity:
 
 
 def in_order(table: Mapping[str, np.ndarray]) -> list[str]:
-    """Columns as a person reads them: number, sizes in µm before those in pixels, positions last."""
+    """Columns as a person reads them: sizes in µm before those in pixels, positions last."""
     last = ("y_px", "x_px")
 
     def rank(item: tuple[int, str]) -> tuple[bool, int]:

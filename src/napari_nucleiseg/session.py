@@ -24,6 +24,7 @@ from .errors import ShapeError
 from .events import Event, Notice, Segmented
 from .io import read_micrograph
 from .keeping import KeptLabels
+from .measure import measure_steps
 from .metrics.average_precision import average_precision
 from .metrics.dice import dice
 from .metrics.iou import iou
@@ -39,6 +40,9 @@ WorkIn = Callable[..., Iterator[Event]]
 # a cancelled step gets this long to end by itself, which costs nothing later
 PATIENCE_S = 2.0
 COMPARING = "Comparing models"
+MEASURING = "Measuring nuclei"
+# main work that has a dock of its own; the dock of segmentation shows all other
+WITH_OWN_DOCK = frozenset({COMPARING, MEASURING})
 
 
 @dataclass(frozen=True)
@@ -364,6 +368,31 @@ class Session:
                     yield event
 
         self._start("main", COMPARING, work())
+
+    def measure(
+        self,
+        labels: np.ndarray,
+        micrographs: Sequence[Micrograph | Load],
+        pixel_size_um: tuple[float, float] | None = None,
+    ) -> None:
+        """Measure the nuclei of a label image in some micrographs; `TableMade` brings the table.
+
+        Parameters
+        ----------
+        labels : (H, W) integer ndarray
+        micrographs : sequence of Micrograph or callable
+            A callable is asked for it in the work.
+        pixel_size_um : (float, float) or None
+            By itself that of the micrographs.
+        """
+        steps = partial(measure_steps, pixel_size_um=pixel_size_um)
+
+        def work() -> Iterator[Event]:
+            loaded = [m() if callable(m) else m for m in micrographs]
+            yield Loaded()
+            yield from self._work_in(steps, labels, loaded)
+
+        self._start("main", MEASURING, work())
 
     def score(self, labels: np.ndarray, truth: np.ndarray) -> None:
         """Compare a label image with the true one; `Scored` brings the numbers."""
