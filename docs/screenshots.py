@@ -18,9 +18,12 @@ _HOME = tempfile.TemporaryDirectory()
 os.environ["XDG_CONFIG_HOME"] = _HOME.name
 os.environ["NAPARI_CONFIG"] = str(Path(_HOME.name) / "napari.yaml")
 
+from qtpy.QtCore import Qt  # noqa: E402
+from qtpy.QtTest import QTest  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
 from napari_nucleiseg.gui.__main__ import open_demo  # noqa: E402
+from napari_nucleiseg.gui.measure_dock import MeasureDock  # noqa: E402
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -64,8 +67,38 @@ def main() -> None:
     take(dock, "dock-light.png")
     viewer.theme = "dark"
     viewer.window.remove_dock_widget(dock)
+    measure(viewer)
     compare_models(viewer)
     viewer.close()
+
+
+def measure(viewer) -> None:
+    """Measure the nuclei found, choose some with the lasso, colour them by size."""
+    for layer in viewer.layers:
+        layer.scale, layer.units = (0.3, 0.3), ("um", "um")
+    viewer.reset_view()
+    dock = MeasureDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Measurements")
+    dock.measure_button.click()
+    wait(lambda: dock.outcome.state.property("state") == "done")
+    dock.view.tabs.setCurrentIndex(2)
+    dock.view.colour.setCurrentIndex(dock.view.colour.findData("area_um2"))
+    dock.view.colour.activated.emit(dock.view.colour.currentIndex())
+    settle()
+    plot = dock.view.scatter
+    (left, right), (low, high) = plot.getViewBox().viewRange()
+    middle = (left + right) / 2
+    ring = [(middle, low), (right, low), (right, high), (middle, high)]
+    points = [plot.place_of(*place).toPoint() for place in ring]
+    QTest.mousePress(plot.viewport(), Qt.MouseButton.LeftButton, pos=points[0])
+    for point in points[1:]:
+        QTest.mouseMove(plot.viewport(), point)
+    QTest.mouseRelease(plot.viewport(), Qt.MouseButton.LeftButton, pos=points[-1])
+    settle()
+    viewer.screenshot(str(IMAGES / "measure.png"), canvas_only=False, flash=False)
+    viewer.window.remove_dock_widget(dock)
+    dock.deleteLater()
+    settle()
 
 
 def compare_models(viewer) -> None:

@@ -90,9 +90,7 @@ class MeasuredView(QWidget):
         add_row(form, "Of", self.of, "The measurement whose values are counted")
         fields = QWidget()
         fields.setLayout(form)
-        page = column(fields, self.histogram, spacing=4)
-        page.layout().setStretchFactor(self.histogram, 1)
-        return page
+        return _page(fields, self.histogram, text("Blue: all nuclei; orange: the selected ones."))
 
     def _build_scatter(self) -> QWidget:
         form = form_layout()
@@ -101,9 +99,7 @@ class MeasuredView(QWidget):
         fields = QWidget()
         fields.setLayout(form)
         hint = text("Draw around points to select their nuclei; Shift adds. The wheel zooms.")
-        page = column(fields, self.scatter, hint, spacing=4)
-        page.layout().setStretchFactor(self.scatter, 1)
-        return page
+        return _page(fields, self.scatter, hint)
 
     # --- choices -------------------------------------------------------------------------------
 
@@ -204,3 +200,10 @@ class MeasuredView(QWidget):
     def _clear(self) -> None:
         if self._measured is not None:
             self.selected.emit(np.zeros(len(self._measured.selected), bool), False)
+
+
+def _page(fields: QWidget, plot: QWidget, hint: QWidget) -> QWidget:
+    page = column(fields, plot, hint, spacing=4)
+    page.layout().setContentsMargins(3, 3, 3, 3)
+    page.layout().setStretchFactor(plot, 1)
+    return page

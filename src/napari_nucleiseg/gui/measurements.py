@@ -107,4 +107,6 @@ def go_to(viewer: Any, layer: Labels, place: tuple[float, ...]) -> None:
     first = viewer.dims.ndim - layer.ndim
     for axis, value in enumerate(place[:-2], first):
         viewer.dims.set_point(axis, value)
-    viewer.camera.center = (*viewer.camera.center[:-2], *place[-2:])
+    # napari 0.9 moved it
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.center = (*camera.center[:-2], *place[-2:])

@@ -105,7 +105,8 @@ class NucleusTable(QTableView):
         self.setWordWrap(False)
         self.setSortingEnabled(True)
         self.horizontalHeader().setSortIndicator(0, Qt.SortOrder.AscendingOrder)
-        self.horizontalHeader().sortIndicatorChanged.connect(lambda *_: self._keep_selection())
+        # sorting resets the model
+        self._model.modelReset.connect(lambda: self.show_selection(self._shown))
         self.selectionModel().selectionChanged.connect(lambda *_: self._tell())
         self._shown = np.zeros(0, bool)
 
@@ -116,8 +117,8 @@ class NucleusTable(QTableView):
         before = self._model.columns
         name = before[at] if 0 <= at < len(before) else None
         same = list(columns) == before
+        self._shown = np.zeros(len(table["label"]), bool)
         self._model.show(table, columns)
-        self._shown = np.zeros(self._model.rowCount(), bool)
         at = columns.index(name) if name in columns else 0
         self.sortByColumn(at, way)
         if not same:
@@ -147,9 +148,6 @@ class NucleusTable(QTableView):
         metrics = self.horizontalHeader().fontMetrics()
         title = quantity_of(self._model.columns[column]).text
         return max(metrics.horizontalAdvance(title) + 30, 62)
-
-    def _keep_selection(self) -> None:
-        self.show_selection(self._shown)
 
     def _tell(self) -> None:
         selected = np.zeros(len(self._shown), bool)
