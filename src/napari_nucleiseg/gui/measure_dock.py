@@ -274,8 +274,10 @@ class MeasureDock(QWidget):
             self.view.show_range(name, low, high)
         selected = measured.selected if measured.selected.any() else None
         measured.colours.show(measured.ids, colours, selected)
-        if is_to_be_seen and measured.layer is not None:
-            measured.layer.visible = True
+        layer = measured.layer
+        # where it is visible already, napari would draw it again
+        if is_to_be_seen and layer is not None and not layer.visible:
+            layer.visible = True
 
     def _ask_where(self) -> None:
         measured = self.measured
