@@ -31,14 +31,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePath
 
+import numpy as np
+
 from .channels import choose_pixels
 from .config import SegmentConfig
 from .errors import FileError, NucleisegError, reason
 from .events import Event, Notice, Segmented
 from .files import write_text
 from .io import FORMATS, SUFFIXES, is_zarr, name_of, read_micrograph, refuse_zarr, write_labels
+from .measure import measure
 from .overlay import draw_outlines, write_picture
 from .segmentation import segment
+from .tables import write_table
 
 _NAME_BYTES = 255
 _PROGRAM = "napari-nucleiseg"
@@ -75,8 +79,8 @@ class FileDone(Event):
     item : Item
     labels, manifest : Path
         The label image and the record of how it was made.
-    overlay : Path or None
-        The picture with outlines, where asked for.
+    overlay, table : Path or None
+        The picture with outlines and the table of measurements, where asked for.
     pixel_size_um : (float, float) or None
         Height and width of a pixel in µm.
     segmented : Segmented
@@ -89,6 +93,7 @@ class FileDone(Event):
     labels: Path
     manifest: Path
     overlay: Path | None
+    table: Path | None
     pixel_size_um: tuple[float, float] | None
     segmented: Segmented
     seconds: float
@@ -408,7 +413,7 @@ def _refuse_to_replace(out: Path, name: str, source: str, files: Sequence[Path])
 
 
 def segment_file(
-    item: Item, out: Path, config: SegmentConfig, *, overlay: bool = False
+    item: Item, out: Path, config: SegmentConfig, *, overlay: bool = False, table: bool = False
 ) -> Iterator[Event]:
     """Read a micrograph, segment it and write the results.
 
@@ -422,6 +427,8 @@ def segment_file(
     config : SegmentConfig
     overlay : bool
         Whether a picture of the outlines on the micrograph is written too.
+    table : bool
+        Whether the nuclei are measured too; see `napari_nucleiseg.measure.measure`.
 
     Yields
     ------
@@ -437,7 +444,10 @@ def segment_file(
     started = time.monotonic()
     target, manifest = item.result(out, "_labels.tif"), item.result(out, "_labels.json")
     source = os.path.abspath(item.path)
-    _refuse_to_replace(out, item.name, source, (target, manifest))
+    measurements = item.result(out, "_nuclei.csv") if table else None
+    _refuse_to_replace(
+        out, item.name, source, [p for p in (target, manifest, measurements) if p is not None]
+    )
     if item.notice:
         yield Notice(item.notice)
     micrograph = read_micrograph(item.path, colour=config.colour)
@@ -457,6 +467,10 @@ def segment_file(
                 choose_pixels(micrograph, config.channel, config.colour)[0], result.labels
             ),
         )
+    if measurements is not None:
+        made = measure(result.labels, micrograph)
+        names = np.full(len(made["label"]), item.name, object)
+        write_table(measurements, {"image": names, **made})
     write_labels(target, result.labels, micrograph.pixel_size_um)
     # the path as a whole: only so can a later run tell whether it has the same file
     record = {
@@ -473,6 +487,7 @@ def segment_file(
         target,
         manifest,
         picture,
+        measurements,
         micrograph.pixel_size_um,
         result,
         time.monotonic() - started,

@@ -186,7 +186,7 @@ class Bridge:
         manifest : dict
             How it was made.
         model : str
-            What to call the model.
+            What to call the model; empty for the result of the image, as *Segment* gives it.
         plane : tuple of int
             Of a stack: the plane that was segmented.
 
@@ -199,9 +199,9 @@ class Bridge:
             raise ShapeError(
                 "The image was replaced since it was segmented, so the result is not shown",
                 layer.name,
-                "Compare the models again",
+                "Do it again",
             )
-        return self._put(layer, (*plane, model), labels, manifest)
+        return self._put(layer, (*plane, model) if model else plane, labels, manifest)
 
     def truth_layers(self) -> list[Labels]:
         """Labels that can be the true nuclei: no results, except those the user made his own."""
