@@ -23,7 +23,7 @@ from .batch_run import BatchConfig, BatchFile, plan_batch, run_batch
 from .channels import propose_channel
 from .comparing import Annotated, Compared, compare
 from .config import SegmentConfig
-from .errors import ShapeError
+from .errors import FileError, NucleisegError, ShapeError
 from .events import Event, Notice, Segmented
 from .io import Colour, read_labels, read_micrograph
 from .keeping import KeptLabels
@@ -94,6 +94,20 @@ class ResultOpened(Event):
     micrograph: Micrograph
     labels: np.ndarray = field(repr=False)
     manifest: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class NotPlanned(Event):
+    """Why nothing of a folder can be segmented."""
+
+    error: NucleisegError
+
+
+@dataclass(frozen=True)
+class ResultNotOpened(Event):
+    """Why a file cannot be shown with its result."""
+
+    error: NucleisegError
 
 
 @dataclass(frozen=True)
@@ -224,7 +238,11 @@ def _proposal(micrograph: Micrograph) -> Iterator[Event]:
 
 def _opened_result(path: Path, labels: Path, manifest: Path, colour: Colour) -> Iterator[Event]:
     micrograph = read_micrograph(path, colour=colour)
-    record = json.loads(manifest.read_text("utf-8"))
+    try:
+        record = json.loads(manifest.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        what = "The record of these nuclei cannot be read"
+        raise FileError(what, str(manifest), "Segment the file again") from error
     yield ResultOpened(micrograph, read_labels(labels).image, record)
 
 
@@ -418,8 +436,19 @@ class Session:
         self._start("main", MEASURING, work())
 
     def plan_batch(self, config: BatchConfig) -> None:
-        """Look which files of a folder would be segmented; `BatchPlanned` brings them."""
-        self._start("plan", "Looking for images", self._ask_in(plan_batch, config, self._config))
+        """Look which files of a folder would be segmented.
+
+        `BatchPlanned` brings them, or `NotPlanned` says why there are none.
+        """
+        chosen = self._config
+
+        def work() -> Iterator[Event]:
+            try:
+                yield from self._ask_in(plan_batch, config, chosen)
+            except NucleisegError as error:
+                yield NotPlanned(error)
+
+        self._start("plan", "Looking for images", work())
 
     def run_batch(self, files: Sequence[BatchFile], config: BatchConfig) -> None:
         """Segment files with the session's settings; between two steps it can be paused.
@@ -463,9 +492,19 @@ class Session:
                 return
 
     def open_result(self, path: Path, labels: Path, manifest: Path) -> None:
-        """Read a micrograph with its result, beside main work; `ResultOpened` brings them."""
-        events = self._ask_in(_opened_result, path, labels, manifest, self._config.colour)
-        self._start("open", f"Opening {path.name}", events)
+        """Read a micrograph with its result, beside main work.
+
+        `ResultOpened` brings them, or `ResultNotOpened` says why not.
+        """
+        colour = self._config.colour
+
+        def work() -> Iterator[Event]:
+            try:
+                yield from self._ask_in(_opened_result, path, labels, manifest, colour)
+            except NucleisegError as error:
+                yield ResultNotOpened(error)
+
+        self._start("open", f"Opening {path.name}", work())
 
     def score(self, labels: np.ndarray, truth: np.ndarray) -> None:
         """Compare a label image with the true one; `Scored` brings the numbers."""
