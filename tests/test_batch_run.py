@@ -189,7 +189,7 @@ def test_the_size_is_in_the_header(suffix, tmp_path):
     if suffix == ".npy":
         np.save(path, pixels)
     elif suffix == ".tif":
-        tifffile.imwrite(path, np.zeros((3, 30, 50), np.uint16), metadata={"axes": "CYX"})
+        tifffile.imwrite(path, np.zeros((3, 30, 50)), photometric="minisblack")
     else:
         Image.fromarray(pixels).save(path)
     assert size_of(path) == (30, 50)

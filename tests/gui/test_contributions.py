@@ -11,6 +11,7 @@ import tifffile
 from napari.layers import Labels
 
 from napari_nucleiseg.errors import NucleisegError
+from napari_nucleiseg.gui.batch_dock import BatchDock
 from napari_nucleiseg.gui.bridge import bridge_of
 from napari_nucleiseg.gui.compare_dock import CompareDock
 from napari_nucleiseg.gui.contributions import get_reader, write
@@ -122,7 +123,7 @@ def titles_in(menu):
             yield item.command.title
 
 
-@pytest.mark.parametrize("dock", ["Segment nuclei", "Compare models", "Measurements"])
+@pytest.mark.parametrize("dock", ["Segment nuclei", "Compare models", "Measurements", "Batch"])
 def test_the_docks_are_in_both_menus(plugin, dock):
     for menu in ("napari/layers/segment", "napari/plugins"):
         assert any(title.startswith(dock) for title in titles_in(menu)), menu
@@ -134,6 +135,7 @@ def test_the_docks_are_in_both_menus(plugin, dock):
         ("Segment nuclei", SegmentDock),
         ("Compare models", CompareDock),
         ("Measurements", MeasureDock),
+        ("Batch", BatchDock),
     ],
 )
 def test_the_docks_open_from_the_menu_and_take_a_proxy(plugin, title, kind):
