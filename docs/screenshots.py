@@ -8,6 +8,7 @@ The settings of whoever runs it stay out of the pictures and are not changed.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -18,9 +19,14 @@ _HOME = tempfile.TemporaryDirectory()
 os.environ["XDG_CONFIG_HOME"] = _HOME.name
 os.environ["NAPARI_CONFIG"] = str(Path(_HOME.name) / "napari.yaml")
 
+from qtpy.QtCore import Qt  # noqa: E402
+from qtpy.QtTest import QTest  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
 from napari_nucleiseg.gui.__main__ import open_demo  # noqa: E402
+from napari_nucleiseg.gui.batch_dock import BatchDock  # noqa: E402
+from napari_nucleiseg.gui.measure_dock import MeasureDock  # noqa: E402
+from napari_nucleiseg.samples import SAMPLES  # noqa: E402
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -64,8 +70,71 @@ def main() -> None:
     take(dock, "dock-light.png")
     viewer.theme = "dark"
     viewer.window.remove_dock_widget(dock)
+    measure(viewer)
+    batch(viewer)
     compare_models(viewer)
     viewer.close()
+
+
+def measure(viewer) -> None:
+    """Measure the nuclei found, choose some with the lasso, colour them by size."""
+    for layer in viewer.layers:
+        layer.scale, layer.units = (0.3, 0.3), ("um", "um")
+    viewer.reset_view()
+    dock = MeasureDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Measurements")
+    dock.measure_button.click()
+    wait(lambda: dock.outcome.state.property("state") == "done")
+    dock.view.tabs.setCurrentIndex(2)
+    dock.view.colour.setCurrentIndex(dock.view.colour.findData("area_um2"))
+    dock.view.colour.activated.emit(dock.view.colour.currentIndex())
+    settle()
+    plot = dock.view.scatter
+    (left, right), (low, high) = plot.getViewBox().viewRange()
+    middle = (left + right) / 2
+    ring = [(middle, low), (right, low), (right, high), (middle, high)]
+    points = [plot.place_of(*place).toPoint() for place in ring]
+    QTest.mousePress(plot.viewport(), Qt.MouseButton.LeftButton, pos=points[0])
+    for point in points[1:]:
+        QTest.mouseMove(plot.viewport(), point)
+    QTest.mouseRelease(plot.viewport(), Qt.MouseButton.LeftButton, pos=points[-1])
+    settle()
+    viewer.screenshot(str(IMAGES / "measure.png"), canvas_only=False, flash=False)
+    viewer.window.remove_dock_widget(dock)
+    dock.deleteLater()
+    settle()
+
+
+def batch(viewer) -> None:
+    """Segment a folder with a damaged file; open one of the results."""
+    viewer.layers.clear()
+    folder = Path(_HOME.name) / "plate1"
+    folder.mkdir()
+    for name, sample in SAMPLES.items():
+        for number in (1, 2):
+            shutil.copy(sample.micrograph, folder / f"{name}_{number}.png")
+    whole = (folder / "stained_1.png").read_bytes()
+    (folder / "damaged.png").write_bytes(whole[:900])
+    dock = BatchDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Batch")
+    dock.form.folder.setText(str(folder))
+    dock.form.folder.editingFinished.emit()
+    dock.form.table.click()
+    dock.run_button.click()
+    wait(lambda: dock.table.rowCount() and dock.table.status(0) == "done")
+    dock.table.cellDoubleClicked.emit(0, 0)
+    wait(lambda: len(viewer.layers) == 2)
+    wait(lambda: dock.table.status(4).startswith("tile") or dock.table.status(4) == "done")
+    dock.pause_button.click()
+    viewer.reset_view()
+    settle()
+    viewer.screenshot(str(IMAGES / "batch.png"), canvas_only=False, flash=False)
+    dock.cancel_button.click()
+    wait(lambda: dock.run_button.isEnabled())
+    viewer.window.remove_dock_widget(dock)
+    dock.deleteLater()
+    viewer.layers.clear()
+    settle()
 
 
 def compare_models(viewer) -> None:

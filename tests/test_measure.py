@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_nucleiseg.errors import FileError, ShapeError
-from napari_nucleiseg.io import write_labels
-from napari_nucleiseg.measure import MeasureConfig, Measured, measure, measure_files
+from napari_nucleiseg.errors import ShapeError
+from napari_nucleiseg.measure import (
+    MeasureConfig,
+    Measuring,
+    TableMade,
+    measure,
+    measure_steps,
+)
 from napari_nucleiseg.micrograph import Micrograph
 from napari_nucleiseg.samples import SAMPLES, read_sample
 
@@ -104,25 +109,22 @@ def test_a_micrograph_of_another_size_is_named():
         measure(squares(), Micrograph(np.zeros((5, 5)), "YX", name="other"))
 
 
-class TestFiles:
-    def test_the_label_image_brings_its_pixel_size(self, tmp_path):
-        write_labels(tmp_path / "a_labels.tif", squares(), (0.5, 0.5))
-        *_, event = measure_files(tmp_path / "a_labels.tif")
-        assert isinstance(event, Measured)
-        assert (event.name, event.done, event.total) == ("a", 1, 1)
-        assert event.table["area_um2"] == pytest.approx(4, rel=1e-4)
-        *_, event = measure_files(tmp_path, pixel_size_um=1.0)
-        assert event.table["area_um2"].tolist() == [16, 16, 16]
-
-    def test_one_micrograph_needs_no_common_name(self, tmp_path):
-        sample = SAMPLES["fluorescence"]
-        *_, event = measure_files(sample.labels, sample.micrograph)
-        assert (event.table["intensity_mean"] > 0).all()
-
-    def test_a_missing_micrograph_is_named(self, tmp_path):
-        write_labels(tmp_path / "l" / "a_labels.tif", squares())
-        write_labels(tmp_path / "m" / "b.tif", squares())
-        with pytest.raises(FileError, match=r"1 of 1 label images have no micrograph: a "):
-            list(measure_files(tmp_path / "l", tmp_path / "m"))
-        with pytest.raises(FileError, match="nowhere"):
-            list(measure_files(tmp_path / "nowhere"))
+def test_several_micrographs_have_columns_of_their_own():
+    labels = squares()
+    grey = Micrograph(labels * 10, "YX", (0.5, 0.5), name="DAPI")
+    two = Micrograph(np.stack([labels, labels * 2]), "CYX", channel_names=("a", "a"), name="pair")
+    *steps, made = measure_steps(labels, [grey, two])
+    assert isinstance(made, TableMade)
+    assert all(isinstance(step, Measuring) for step in steps)
+    assert [step.what for step in steps] == [
+        "sizes and shapes",
+        "neighbours",
+        "intensities in DAPI",
+        "intensities in pair_a_1",
+        "intensities in pair_a_2",
+    ]
+    assert [(step.done, step.total) for step in steps] == [(i, 5) for i in range(5)]
+    assert made.table["intensity_mean_DAPI"].tolist() == [20, 50, 90]
+    assert made.table["intensity_mean_pair_a_1"].tolist() == [2, 5, 9]
+    assert made.table["intensity_mean_pair_a_2"].tolist() == [4, 10, 18]
+    assert made.table["area_um2"].tolist() == [4, 4, 4]

@@ -6,17 +6,22 @@ import numpy as np
 import pytest
 
 from napari_nucleiseg import SegmentConfig
+from napari_nucleiseg.batch_run import BatchConfig
 from napari_nucleiseg.comparing import Annotated, Compared, Row, compare
 from napari_nucleiseg.errors import NucleisegError
 from napari_nucleiseg.events import Notice, Segmented, TileDone
 from napari_nucleiseg.keeping import KeptLabels
+from napari_nucleiseg.measure import TableMade
 from napari_nucleiseg.micrograph import Micrograph
 from napari_nucleiseg.session import (
     COMPARING,
+    MEASURING,
     PATIENCE_S,
     ChannelProposed,
     Loaded,
+    NotPlanned,
     Opened,
+    ResultNotOpened,
     Scored,
     Session,
     run_now,
@@ -225,3 +230,49 @@ def test_a_comparison_keeps_its_label_images():
     assert [type(e).__name__ for e in heard] == ["str", "Loaded", "Compared", "str"]
     assert session.doing == COMPARING
     assert kept["m", "plain"].sum() == 24
+
+
+def test_measuring_reads_what_is_not_loaded_in_the_work():
+    labels = np.zeros((4, 6), np.int32)
+    labels[1:3, 1:3] = 7
+    session = Session()
+    heard = listen(session)
+    session.measure(labels, [lambda: PLAIN, PLAIN], (0.5, 0.5))
+    [made] = [event for event in heard if isinstance(event, TableMade)]
+    assert made.table["area_um2"].tolist() == [1]
+    assert made.table["intensity_mean_plain"].tolist() == [0]
+    assert (session.doing, session.state) == (MEASURING, "done")
+    session.measure(labels[:2], [PLAIN])
+    assert isinstance(heard[-2], NucleisegError)
+    assert session.state == "failed"
+
+
+def test_why_a_folder_cannot_be_segmented_is_an_event_of_its_own(tmp_path):
+    session = Session()
+    heard = listen(session)
+    session.plan_batch(BatchConfig(folder=tmp_path / "nowhere"))
+    session.open_result(tmp_path / "a.png", tmp_path / "a.tif", tmp_path / "a.json")
+    assert [type(event) for event in heard] == [NotPlanned, ResultNotOpened]
+    assert session.state == "idle"
+
+
+def test_a_batch_that_was_paused_ends_when_the_window_closes(tmp_path):
+    later = Later()
+
+    def goes_on(function, files, config, settings):
+        assert settings is session.config
+        yield from (TileDone(n, 3) for n in (1, 2, 3))
+
+    session = Session(run=later, work_in=goes_on)
+    session.run_batch((), BatchConfig(out=tmp_path))
+    [task] = later.tasks
+    assert next(task.events) == TileDone(1, 3)
+    session.pause()
+    assert session.is_paused
+    session.cancel()
+    assert next(task.events) == TileDone(2, 3)
+    session.close()
+    assert next(task.events) == TileDone(3, 3)
+    # the next one does not begin paused
+    session.run_batch((), BatchConfig(out=tmp_path))
+    assert not session.is_paused

@@ -32,6 +32,8 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path, PurePath
 
+import numpy as np
+
 from .channels import choose_pixels
 from .config import JoinConfig, SegmentConfig
 from .errors import FileError, NucleisegError, SettingError, reason
@@ -47,11 +49,13 @@ from .io import (
     with_colour,
     write_labels,
 )
+from .measure import measure
 from .overlay import draw_outlines, write_picture
 from .segmentation import segment
 from .stack_segmentation import segment_stack
 from .store import find_model
 from .streaming import stream
+from .tables import write_table
 
 _NAME_BYTES = 255
 STREAM_PIXELS = 100_000_000
@@ -98,8 +102,8 @@ class FileDone(Event):
     item : Item
     labels, manifest : Path
         The label image and the record of how it was made.
-    overlay : Path or None
-        The picture with outlines, where asked for.
+    overlay, table : Path or None
+        The picture with outlines and the table of measurements, where asked for.
     pixel_size_um : (float, float) or None
         Height and width of a pixel in µm.
     segmented : Segmented or Streamed
@@ -112,6 +116,7 @@ class FileDone(Event):
     labels: Path
     manifest: Path
     overlay: Path | None
+    table: Path | None
     pixel_size_um: tuple[float, float] | None
     segmented: Segmented | Streamed
     seconds: float
@@ -459,6 +464,7 @@ def segment_file(
     overlay: bool = False,
     by_blocks: bool | None = None,
     joining: JoinConfig | None = None,
+    table: bool = False,
 ) -> Iterator[Event]:
     """Read a micrograph, segment it and write the results.
 
@@ -478,6 +484,8 @@ def segment_file(
         and Zarr is installed.
     joining : JoinConfig, optional
         Whether all focal planes or time points are segmented and their nuclei joined, and how.
+    table : bool
+        Whether the nuclei are measured too; see `napari_nucleiseg.measure.measure`.
 
     Yields
     ------
@@ -509,6 +517,9 @@ def segment_file(
     results = [target, manifest]
     if join == "t":
         results.append(item.result(out, "_tracks.csv"))
+    measurements = item.result(out, "_nuclei.csv") if table else None
+    if measurements is not None:
+        results.append(measurements)
     _refuse_to_replace(out, item.name, source, results)
     if item.notice:
         yield Notice(item.notice)
@@ -533,11 +544,16 @@ def segment_file(
             plane = micrograph.one_plane(config.z, config.t)
             chosen = choose_pixels(plane, config.channel, config.colour, config.merge)[0]
             write_picture(picture, draw_outlines(chosen.loaded(), result.labels))
+        if measurements is not None:
+            made = measure(result.labels, micrograph.one_plane(config.z, config.t).loaded())
+            names = np.full(len(made["label"]), item.name, object)
+            write_table(measurements, {"image": names, **made})
         write_labels(target, result.labels, micrograph.pixel_size_um)
-    elif overlay:
+    elif overlay or table:
+        measurements = None
         yield Notice(
-            "No picture of outlines was drawn, since the micrograph is "
-            f"{'a stack' if join != 'none' else 'too large for one'}; open {target.name} in napari"
+            "No picture of outlines was drawn and no nucleus measured, since the micrograph is "
+            f"{'a stack' if join != 'none' else 'too large'}; open {target.name} in napari"
         )
     # the path as a whole: only so can a later run tell whether it has the same file
     record = {
@@ -554,6 +570,7 @@ def segment_file(
         target,
         manifest,
         picture,
+        measurements,
         micrograph.pixel_size_um,
         result,
         time.monotonic() - started,

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from pydantic import Field
 
 from .config import Config
-from .errors import FileError, ShapeError
-from .events import Event, Notice
-from .io import pixel_size_of, read_labels, read_micrograph
-from .label_files import find_micrographs, in_short, is_one, label_files
+from .errors import ShapeError
+from .events import Event
 from .metrics._surfaces import Outlines, distances_between
 from .micrograph import Micrograph
 
@@ -31,6 +28,22 @@ class MeasureConfig(Config):
     percentiles: tuple[float, ...] = Field(
         (5.0, 25.0, 50.0, 75.0, 95.0), description="percentiles of the intensity in a nucleus"
     )
+
+
+@dataclass(frozen=True)
+class Measuring(Event):
+    """What is measured now, and how many of all parts are done."""
+
+    what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class TableMade(Event):
+    """All nuclei of a label image are measured: the table of `measure`."""
+
+    table: dict[str, np.ndarray] = field(repr=False)
 
 
 def measure(
@@ -69,8 +82,65 @@ def measure(
     ShapeError
         If micrograph and label image differ in size.
     """
+    given = () if micrograph is None else (micrograph,)
+    table: dict[str, np.ndarray] = {}
+    for event in measure_steps(labels, given, pixel_size_um=pixel_size_um, config=config):
+        if isinstance(event, TableMade):
+            table = event.table
+    return table
+
+
+def measure_steps(
+    labels: np.ndarray,
+    micrographs: Sequence[Micrograph] = (),
+    *,
+    pixel_size_um: tuple[float, float] | None = None,
+    config: MeasureConfig | None = None,
+) -> Iterator[Event]:
+    """Measure all nuclei of a label image, in micrographs of the same field of view.
+
+    Parameters
+    ----------
+    labels : (H, W) integer ndarray
+    micrographs : sequence of Micrograph
+        Of several, the columns of intensities carry their names.
+    pixel_size_um : (float, float), optional
+        By itself that of the first micrograph that has one.
+    config : MeasureConfig, optional
+
+    Yields
+    ------
+    Event
+        `Measuring` before each part, and last `TableMade`.
+
+    Raises
+    ------
+    ShapeError
+        If a micrograph and the label image differ in size.
+    """
     config = config or MeasureConfig()
-    if micrograph is not None and micrograph.shape != labels.shape:
+    for micrograph in micrographs:
+        _check_size(labels, micrograph)
+        pixel_size_um = pixel_size_um or micrograph.pixel_size_um
+    labels = np.maximum(labels, 0)
+    channels = [
+        (f"_{micrograph.name}{name}" if len(micrographs) > 1 else name, pixels)
+        for micrograph in micrographs
+        for name, pixels in _channels(micrograph)
+    ]
+    total = 2 + len(channels)
+    yield Measuring("sizes and shapes", 0, total)
+    table = _shapes(labels, pixel_size_um)
+    yield Measuring("neighbours", 1, total)
+    table |= _neighbourhood(labels, table, pixel_size_um, config.within_px)
+    for done, (name, pixels) in enumerate(channels, 2):
+        yield Measuring("intensities" + (f" in {name[1:]}" if name else ""), done, total)
+        table |= _intensities(labels, pixels, name, config.percentiles)
+    yield TableMade(table)
+
+
+def _check_size(labels: np.ndarray, micrograph: Micrograph) -> None:
+    if micrograph.shape != labels.shape:
         raise ShapeError(
             "Micrograph and label image differ in size",
             "{} is {}×{}, the label image {}×{}".format(
@@ -78,15 +148,6 @@ def measure(
             ),
             "Give the micrograph the nuclei were found in",
         )
-    if pixel_size_um is None and micrograph is not None:
-        pixel_size_um = micrograph.pixel_size_um
-    labels = np.maximum(labels, 0)
-    table = _shapes(labels, pixel_size_um)
-    table |= _neighbourhood(labels, table, pixel_size_um, config.within_px)
-    if micrograph is not None:
-        for name, pixels in _channels(micrograph):
-            table |= _intensities(labels, pixels, name, config.percentiles)
-    return table
 
 
 def _shapes(labels: np.ndarray, pixel_size_um: tuple[float, float] | None) -> dict[str, np.ndarray]:
@@ -127,7 +188,11 @@ def _channels(micrograph: Micrograph) -> Iterator[tuple[str, np.ndarray]]:
         for i, name in enumerate(("red", "green", "blue")):
             yield f"_{name}", micrograph.pixels[..., i]
     else:
-        for name, pixels in zip(micrograph.channels, micrograph.pixels, strict=True):
+        names: Sequence[str] = micrograph.channels
+        if len(set(names)) < len(names):
+            # two channels of one name would share a column
+            names = [f"{name}_{i}" for i, name in enumerate(names, 1)]
+        for name, pixels in zip(names, micrograph.pixels, strict=True):
             yield f"_{name}", pixels
 
 
@@ -238,80 +303,3 @@ def _others(
         for j in np.argsort(apart_of_all).tolist():
             if j not in seen:
                 yield float(apart_of_all[j]), j
-
-
-@dataclass(frozen=True)
-class Measured(Event):
-    """The nuclei of one image are measured.
-
-    Attributes
-    ----------
-    name : str
-        Of the image.
-    table : dict of (N,) ndarray
-        That of `measure`.
-    done, total : int
-        Images measured so far, and in all.
-    """
-
-    name: str
-    table: dict[str, np.ndarray] = field(repr=False)
-    done: int
-    total: int
-
-
-def measure_files(
-    labels: Path,
-    images: Path | None = None,
-    *,
-    pixel_size_um: float | None = None,
-    config: MeasureConfig | None = None,
-) -> Iterator[Event]:
-    """Measure the nuclei of a label image, or of all in a folder.
-
-    Parameters
-    ----------
-    labels : Path
-        A label image or a folder of them.
-    images : Path or None
-        The micrograph, or a folder of them with the same names, for intensities.
-    pixel_size_um : float or None
-        Side of a pixel in µm; by itself that of the micrograph or of the label image.
-    config : MeasureConfig, optional
-
-    Yields
-    ------
-    Event
-        `Notice`, and `Measured` after each image.
-
-    Raises
-    ------
-    FileError
-        If a file cannot be read or a micrograph is missing.
-    ShapeError
-        If a micrograph and its label image differ in size.
-    """
-    if not labels.exists():
-        raise FileError("There is no such file or folder", str(labels), "Check the path")
-    files = label_files(labels)
-    micrographs = {} if images is None else find_micrographs(images)
-    if images is not None and is_one(images) and len(files) == 1:
-        micrographs = dict.fromkeys(files, images)
-    if images is not None and (missing := [name for name in files if name not in micrographs]):
-        raise FileError(
-            f"{len(missing)} of {len(files)} label images have no micrograph",
-            f"{in_short(missing)} (looked for in {images})",
-            "Files belong together whose names are equal without suffix and without _labels",
-        )
-    for done, (name, path) in enumerate(files.items(), 1):
-        image, notices = read_labels(path)
-        micrograph = read_micrograph(micrographs[name]) if name in micrographs else None
-        for text in (*notices, *(() if micrograph is None else micrograph.notices)):
-            yield Notice(text)
-        size = None if pixel_size_um is None else (pixel_size_um, pixel_size_um)
-        if size is None and micrograph is not None:
-            size = micrograph.pixel_size_um
-        if size is None and is_one(path):
-            size = pixel_size_of(path)
-        table = measure(image, micrograph, pixel_size_um=size, config=config)
-        yield Measured(name, table, done, len(files))

@@ -7,9 +7,11 @@ caller's thread. Work is an iterator of events; *how* it is drained is the runne
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -17,13 +19,15 @@ from typing import Any, Literal, cast
 import numpy as np
 from psygnal import Signal
 
+from .batch_run import BatchConfig, BatchFile, plan_batch, run_batch
 from .channels import propose_channel
 from .comparing import Annotated, Compared, compare
 from .config import SegmentConfig
-from .errors import ShapeError
+from .errors import FileError, NucleisegError, ShapeError
 from .events import Event, Notice, Segmented
-from .io import open_micrograph, with_colour
+from .io import Colour, open_micrograph, read_labels, read_micrograph, with_colour
 from .keeping import KeptLabels
+from .measure import measure_steps
 from .metrics.average_precision import average_precision
 from .metrics.dice import dice
 from .metrics.iou import iou
@@ -38,7 +42,13 @@ WorkIn = Callable[..., Iterator[Event]]
 
 # a cancelled step gets this long to end by itself, which costs nothing later
 PATIENCE_S = 2.0
+# a paused batch looks so often whether it was cancelled
+_LOOK_S = 0.1
 COMPARING = "Comparing models"
+MEASURING = "Measuring nuclei"
+BATCH = "Segmenting a folder"
+# main work that has a dock of its own; the dock of segmentation shows all other
+WITH_OWN_DOCK = frozenset({COMPARING, MEASURING, BATCH})
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,29 @@ class Opened(Event):
     """A file was read."""
 
     micrograph: Micrograph
+
+
+@dataclass(frozen=True)
+class ResultOpened(Event):
+    """A file was read together with its label image and the record of how that was made."""
+
+    micrograph: Micrograph
+    labels: np.ndarray = field(repr=False)
+    manifest: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class NotPlanned(Event):
+    """Why nothing of a folder can be segmented."""
+
+    error: NucleisegError
+
+
+@dataclass(frozen=True)
+class ResultNotOpened(Event):
+    """Why a file cannot be shown with its result."""
+
+    error: NucleisegError
 
 
 @dataclass(frozen=True)
@@ -203,6 +236,16 @@ def _proposal(micrograph: Micrograph) -> Iterator[Event]:
     yield ChannelProposed(index + 1, micrograph.channels[index], why)
 
 
+def _opened_result(path: Path, labels: Path, manifest: Path, colour: Colour) -> Iterator[Event]:
+    micrograph = read_micrograph(path, colour=colour)
+    try:
+        record = json.loads(manifest.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        what = "The record of these nuclei cannot be read"
+        raise FileError(what, str(manifest), "Segment the file again") from error
+    yield ResultOpened(micrograph, read_labels(labels).image, record)
+
+
 def _opened(path: Path) -> Iterator[Event]:
     micrograph = open_micrograph(path)
     yield Opened(micrograph if micrograph.is_lazy else with_colour(micrograph, "auto"))
@@ -257,6 +300,8 @@ class Session:
         self._state: State = "idle"
         self._doing = ""
         self._newest: dict[str, Task] = {}
+        self._going = threading.Event()
+        self._going.set()
 
     @property
     def state(self) -> State:
@@ -365,6 +410,102 @@ class Session:
                     yield event
 
         self._start("main", COMPARING, work())
+
+    def measure(
+        self,
+        labels: np.ndarray,
+        micrographs: Sequence[Micrograph | Load],
+        pixel_size_um: tuple[float, float] | None = None,
+    ) -> None:
+        """Measure the nuclei of a label image in some micrographs; `TableMade` brings the table.
+
+        Parameters
+        ----------
+        labels : (H, W) integer ndarray
+        micrographs : sequence of Micrograph or callable
+            A callable is asked for it in the work.
+        pixel_size_um : (float, float) or None
+            By itself that of the micrographs.
+        """
+        steps = partial(measure_steps, pixel_size_um=pixel_size_um)
+
+        def work() -> Iterator[Event]:
+            loaded = [m() if callable(m) else m for m in micrographs]
+            yield Loaded()
+            yield from self._work_in(steps, labels, loaded)
+
+        self._start("main", MEASURING, work())
+
+    def plan_batch(self, config: BatchConfig) -> None:
+        """Look which files of a folder would be segmented.
+
+        `BatchPlanned` brings them, or `NotPlanned` says why there are none.
+        """
+        chosen = self._config
+
+        def work() -> Iterator[Event]:
+            try:
+                yield from self._ask_in(plan_batch, config, chosen)
+            except NucleisegError as error:
+                yield NotPlanned(error)
+
+        self._start("plan", "Looking for images", work())
+
+    def run_batch(self, files: Sequence[BatchFile], config: BatchConfig) -> None:
+        """Segment files with the session's settings; between two steps it can be paused.
+
+        Parameters
+        ----------
+        files : sequence of BatchFile
+            Those of `BatchPlanned`.
+        config : BatchConfig
+        """
+        chosen = self._config
+        self._going.set()
+
+        def work() -> Iterator[Event]:
+            events = self._work_in(run_batch, files, config, chosen)
+            with closing(cast("Generator[Event, None, None]", events)):
+                for event in events:
+                    yield event
+                    self._wait_to_go_on()
+
+        self._start("main", BATCH, work())
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether a batch waits to go on."""
+        return not self._going.is_set()
+
+    def pause(self) -> None:
+        """Let a batch wait after its current step."""
+        self._going.clear()
+
+    def go_on(self) -> None:
+        """Let a batch that waits go on."""
+        self._going.set()
+
+    def _wait_to_go_on(self) -> None:
+        """Wait in the thread of the work; one that is cancelled goes on, to its end."""
+        while not self._going.wait(_LOOK_S):
+            task = self._newest.get("main")
+            if task is None or task.cancelled:
+                return
+
+    def open_result(self, path: Path, labels: Path, manifest: Path) -> None:
+        """Read a micrograph with its result, beside main work.
+
+        `ResultOpened` brings them, or `ResultNotOpened` says why not.
+        """
+        colour = self._config.colour
+
+        def work() -> Iterator[Event]:
+            try:
+                yield from self._ask_in(_opened_result, path, labels, manifest, colour)
+            except NucleisegError as error:
+                yield ResultNotOpened(error)
+
+        self._start("open", f"Opening {path.name}", work())
 
     def score(self, labels: np.ndarray, truth: np.ndarray) -> None:
         """Compare a label image with the true one; `Scored` brings the numbers."""

@@ -69,11 +69,19 @@ def progress(event: TileDone, seconds: float) -> str:
     seconds : float
         Time the tiles done so far took.
     """
-    return f"tile {event.done} of {event.total}{_left(event.done / event.total, seconds)}"
+    return f"tile {event.done} of {event.total}{time_left(event.done / event.total, seconds)}"
 
 
-def _left(share: float, seconds: float) -> str:
-    """Say how long the rest will take, as soon as that can be told."""
+def time_left(share: float, seconds: float) -> str:
+    """Say how long the rest will take, as soon as that can be told.
+
+    Parameters
+    ----------
+    share : float
+        What is done, 0..1.
+    seconds : float
+        How long that took.
+    """
     if not 0.1 <= share < 1:
         return ""
     left = seconds * (1 - share) / share
@@ -93,7 +101,7 @@ def comparing(event: Comparing, seconds: float) -> str:
     model = f"model {event.model_number} of {event.models}"
     image = f"image {event.image_number} of {event.images}"
     tile = f", tile {event.tile} of {event.tiles}" if event.tiles > 1 else ""
-    return f"{model}, {image}{tile}{_left(event.share, seconds)}"
+    return f"{model}, {image}{tile}{time_left(event.share, seconds)}"
 
 
 def comparison(models: Sequence[ModelScores]) -> str:

@@ -47,7 +47,7 @@ def measure(
     The table has a row for each nucleus: area, diameter, perimeter, solidity, eccentricity,
     orientation; of every channel mean, standard deviation, sum and percentiles of the intensity;
     how many nuclei touch it or are near, and how far the nearest one is. Lengths are in pixels,
-    and in µm where the pixel size is known. What each column means is in docs/metrics.md.
+    and in µm where the pixel size is known. What each column means is in docs/measure.md.
 
     [bold]Examples[/bold]
 
@@ -57,7 +57,8 @@ def measure(
     import numpy as np
 
     from ..events import Notice
-    from ..measure import MeasureConfig, Measured, measure_files
+    from ..measure import MeasureConfig
+    from ..measure_files import Measured, measure_files
     from ..tables import check_ending, stacked, write_table
     from ..wording import nuclei
 

@@ -21,7 +21,7 @@ from ..child import Child
 from ..errors import ShapeError
 from ..events import Event, Notice, Segmented
 from ..micrograph import Micrograph
-from ..session import COMPARING, Opened, Session
+from ..session import WITH_OWN_DOCK, Opened, Session
 from . import memory
 from .job import run_in_thread
 from .layers import (
@@ -186,7 +186,7 @@ class Bridge:
         manifest : dict
             How it was made.
         model : str
-            What to call the model.
+            What to call the model; empty for the result of the image, as *Segment* gives it.
         plane : tuple of int
             Of a stack: the plane that was segmented.
 
@@ -199,9 +199,9 @@ class Bridge:
             raise ShapeError(
                 "The image was replaced since it was segmented, so the result is not shown",
                 layer.name,
-                "Compare the models again",
+                "Do it again",
             )
-        return self._put(layer, (*plane, model), labels, manifest)
+        return self._put(layer, (*plane, model) if model else plane, labels, manifest)
 
     def truth_layers(self) -> list[Labels]:
         """Labels that can be the true nuclei: no results, except those the user made his own."""
@@ -259,7 +259,7 @@ class Bridge:
     def _on_removed(self, event: Any) -> None:
         if self._question is not None and self._question.layer() is event.value:
             self._question = None
-            if self.session.doing != COMPARING:
+            if self.session.doing not in WITH_OWN_DOCK:
                 self.session.cancel()
 
     def _place(self, event: Segmented) -> None:

@@ -1,0 +1,352 @@
+"""The dock "Batch", which segments all images of a folder."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from napari.utils.theme import get_theme
+from napari.viewer import Viewer
+from qtpy.QtCore import QSize
+from qtpy.QtWidgets import QLineEdit, QProgressBar, QVBoxLayout, QWidget
+
+from .. import wording
+from ..batch_run import (
+    BatchConfig,
+    BatchEnded,
+    BatchFile,
+    BatchPlanned,
+    FileBegun,
+    FileFailed,
+    FileFinished,
+)
+from ..errors import NucleisegError, SettingError
+from ..events import Event, TileDone
+from ..session import BATCH, NotPlanned, ResultNotOpened, ResultOpened
+from . import memory
+from .batch_form import BatchForm
+from .bridge import bridge_of
+from .file_table import FileTable
+from .forms import shrink
+from .layers import path_of
+from .model_chooser import ModelChooser
+from .outcome import Outcome
+from .widgets import add_row, button, column, listen, paint_main, row, scrolled
+
+_FAILURES_SHOWN = 3
+# pattern and folder of the results belong to one task, these to a person
+_KEPT = {"recursive", "overlay", "table", "resume", "folder"}
+
+
+class BatchDock(QWidget):
+    """Choose a folder, press *Run*, and every image of it gets its label image.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+        napari hands in a proxy of it.
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self._bridge = bridge_of(napari_viewer)
+        self._viewer, self._session = self._bridge.viewer, self._bridge.session
+        self._files: tuple[BatchFile, ...] = ()
+        # what was looked for last, and whether it shall run as soon as it is found
+        self._config = BatchConfig()
+        self._runs_then = False
+        self._looks = False
+        self._finished: dict[int, FileFinished] = {}
+        self._failures: list[str] = []
+        self._number, self._share = 0, 0.0
+        self._began, self._waited, self._paused_at = 0.0, 0.0, 0.0
+
+        self.outcome = Outcome()
+        self.form = BatchForm()
+        self._build_choices()
+        self.table = FileTable()
+        self._column = column(self.form, self._build_action(), self.outcome, self.table, spacing=6)
+        self._column.layout().setContentsMargins(8, 6, 8, 6)
+        self._column.layout().setStretchFactor(self.table, 100)
+        self._column.layout().addStretch(1)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(scrolled(self._column))
+        self.setMinimumWidth(260)
+
+        self._listen()
+        self.models.show_models()
+        self._recall()
+        self._show_channel()
+        self.table.hide()
+        self._show_state(self._session.state)
+        self._paint()
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Width that shows most names whole."""
+        return QSize(320, self._column.sizeHint().height())
+
+    # --- what is in it -----------------------------------------------------------------------
+
+    def _build_choices(self) -> None:
+        self.channel = shrink(QLineEdit())
+        self.channel.setPlaceholderText("proposed for each image")
+        self.channel.editingFinished.connect(self._choose_channel)
+        about = "Channel with the nuclei, by name or number from 1; empty: proposed for each image"
+        add_row(self.form.form, "Channel", self.channel, about)
+        self.models = ModelChooser(self._session, self.form.form, self)
+
+    def _build_action(self) -> QWidget:
+        self.look_button = button(
+            "List files", self._look, "Show which files would be segmented, and how long it takes"
+        )
+        self.run_button = button("Run", self._run, "Segment all images of the folder")
+        self.run_button.setMinimumHeight(32)
+        self.bar = QProgressBar()
+        self.bar.setRange(0, 1000)
+        self.bar.setTextVisible(False)
+        self.bar.setAccessibleName("Progress")
+        self.pause_button = button("Pause", self._pause, "Wait after the tile under way")
+        about = "Stop after the tile under way; files that are done stay, Run goes on with the rest"
+        self.cancel_button = button("Cancel", self._session.cancel, about)
+        self._running = row(self.bar, self.pause_button, self.cancel_button)
+        return column(row(self.run_button, self.look_button), self._running, spacing=6)
+
+    def _listen(self) -> None:
+        session = self._session
+        self.form.changed.connect(self._change)
+        self.models.failed.connect(self.outcome.fail)
+        self.table.opened.connect(self._open)
+        heard = [
+            (session.event, self._on_event),
+            (session.failed, self._on_failed),
+            (session.state_changed, self._show_state),
+        ]
+        listen(self, heard)
+        heard = [(session.config_changed, self._show_channel)]
+        heard.append((self._viewer.events.theme, self._paint))
+        listen(self, heard, bare=True)
+
+    # --- what it shows -----------------------------------------------------------------------
+
+    def _show_channel(self) -> None:
+        self.channel.setText(self._session.config.channel or "")
+
+    def _show_state(self, state: str) -> None:
+        is_busy = state in ("running", "stopping")
+        is_own = self._session.doing == BATCH
+        self._running.setVisible(is_busy and is_own)
+        self.pause_button.setText("Pause")
+        self.pause_button.setEnabled(state == "running")
+        self.cancel_button.setEnabled(state == "running")
+        for widget in (self.form, self.run_button, self.look_button):
+            widget.setEnabled(not is_busy)
+        if not is_own:
+            said = self.outcome.said.state
+            self.outcome.say_state("running" if is_busy else said, self._session.doing * is_busy)
+            return
+        more = ""
+        if state == "running":
+            more = "getting ready"
+        elif state == "stopping":
+            more = "after this tile"
+        elif state in ("cancelled", "failed"):
+            self._show_stopped()
+        self.outcome.say_state(state, more)
+
+    def _show_stopped(self) -> None:
+        """Say what is done of a run that did not come to its end."""
+        for line in range(self.table.rowCount()):
+            if line not in self._finished and self.table.status(line) != "failed":
+                self.table.say(line, "waiting")
+        if self._files:
+            done = len(self._finished)
+            self.outcome.say_result(
+                f"{done} of {_files(len(self._files))} done. Run goes on with the rest."
+            )
+
+    def _show_progress(self) -> None:
+        weights = [file.megapixels or 1.0 for file in self._files]
+        weights = [0.0 if i in self._already_done else w for i, w in enumerate(weights)]
+        total = sum(weights) or 1.0
+        at = self._number
+        done = sum(weights[:at]) + (weights[at] * self._share if at < len(weights) else 0.0)
+        share = min(done / total, 1.0)
+        self.bar.setValue(round(1000 * share))
+        seconds = time.monotonic() - self._began - self._waited
+        left = wording.time_left(share, seconds)
+        state = "paused" if self._session.is_paused else "running"
+        self.outcome.say_state(state, f"file {at + 1} of {len(self._files)}{left}")
+
+    @property
+    def _already_done(self) -> set[int]:
+        return {number for number, event in self._finished.items() if event.was_done}
+
+    def _paint(self) -> None:
+        """Take the colours of napari's theme."""
+        theme = get_theme(self._viewer.theme)
+        paint_main(self.run_button, theme)
+        self.outcome.paint(theme)
+
+    # --- what happens ------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """List the files; nothing is segmented."""
+        self._plan(False)
+
+    def _run(self) -> None:
+        self._plan(True)
+
+    def _plan(self, runs_then: bool) -> None:
+        if self._session.is_busy or self._looks:
+            return
+        self.outcome.clear()
+        self._choose_channel()
+        memory.remember_config(self._session.config)
+        if not self.form.has_folder:
+            self._fail(SettingError("No folder is chosen", "", "Name the folder of the images"))
+            return
+        self._config, self._runs_then, self._looks = self.form.config, runs_then, True
+        self.outcome.say_state("running", "looking for images")
+        self._session.plan_batch(self._config)
+
+    def _fail(self, error: Exception) -> None:
+        self._looks = False
+        self.outcome.fail(error)
+        self.outcome.say_state("failed")
+
+    def _on_failed(self, error: Exception) -> None:
+        if self._session.is_busy and self._session.doing == BATCH:
+            self.outcome.fail(error)
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, BatchPlanned):
+            self._looks = False
+            self._show_plan(event)
+            if self._runs_then and not self._session.is_busy:
+                self._start()
+        elif isinstance(event, NotPlanned):
+            self._fail(event.error)
+        elif isinstance(event, ResultOpened):
+            self._show_result(event)
+        elif isinstance(event, ResultNotOpened):
+            self.outcome.fail(event.error)
+        elif self._session.doing == BATCH and self._session.is_busy:
+            self._on_progress(event)
+
+    def _on_progress(self, event: Event) -> None:
+        if isinstance(event, FileBegun):
+            self._number, self._share = event.number, 0.0
+            self.table.say(event.number, "running")
+            self.table.show_line(event.number)
+            self._show_progress()
+        elif isinstance(event, TileDone):
+            self._share = event.done / event.total
+            self.table.say(self._number, f"tile {event.done} of {event.total}")
+            self._show_progress()
+        elif isinstance(event, FileFinished):
+            self._finished[event.number] = event
+            status = "done already" if event.was_done else "done"
+            about = "Double-click to open it with its nuclei"
+            status += " (see note)" if event.notices else ""
+            more = "\n".join((*event.notices, about))
+            self.table.say(event.number, status, more, event.nuclei)
+        elif isinstance(event, FileFailed):
+            self.table.say(event.number, "failed", event.reason)
+            self._failures.append(f"{self._files[event.number].item.path.name}: {event.reason}")
+        elif isinstance(event, BatchEnded):
+            self.bar.setValue(1000)
+            self.outcome.say_result(_summary(event))
+            for said in self._failures[:_FAILURES_SHOWN]:
+                self.outcome.say(said)
+            if len(self._failures) > _FAILURES_SHOWN:
+                self.outcome.say("Why the others failed is said where the mouse rests on them.")
+            self.outcome.say(f"Results are in {self._config.out}")
+
+    def _show_plan(self, plan: BatchPlanned) -> None:
+        self._files, self._finished, self._failures = plan.files, {}, []
+        self.table.show_files(plan.files)
+        self.table.show()
+        done = sum(file.is_done for file in plan.files)
+        parts = [_files(len(plan.files))]
+        known = [file.megapixels for file in plan.files if file.megapixels is not None]
+        parts += [f"{wording.number(sum(known))} MPix"] if known else []
+        parts += [f"{done} done already"] if done else []
+        if plan.seconds is not None and done < len(plan.files):
+            # the card's speed is that of one core of another computer
+            parts.append(f"roughly {wording.duration(plan.seconds).removeprefix('about ')}")
+        self.outcome.say_state("idle")
+        self.outcome.say_result(" · ".join(parts))
+        for problem in plan.problems:
+            self.outcome.say(problem)
+
+    def _start(self) -> None:
+        self.outcome.say_result("")
+        self.outcome.result.hide()
+        self.bar.setValue(0)
+        self._number, self._share = 0, 0.0
+        self._began, self._waited = time.monotonic(), 0.0
+        self._session.run_batch(self._files, self._config)
+
+    def _pause(self) -> None:
+        if self._session.is_paused:
+            self._waited += time.monotonic() - self._paused_at
+            self._session.go_on()
+        else:
+            self._paused_at = time.monotonic()
+            self._session.pause()
+        self.pause_button.setText("Go on" if self._session.is_paused else "Pause")
+        self._show_progress()
+
+    def _open(self, number: int) -> None:
+        """Open a file with its nuclei, also while others are segmented."""
+        event = self._finished.get(number)
+        file = self._files[number]
+        if event is None and not file.is_done:
+            self.outcome.say(f"{file.item.path.name} is not segmented yet.")
+            return
+        labels = file.item.result(self._config.out, "_labels.tif")
+        manifest = file.item.result(self._config.out, "_labels.json")
+        self._session.open_result(file.item.path, labels, manifest)
+
+    def _show_result(self, event: ResultOpened) -> None:
+        path = event.micrograph.path
+        layer = next((x for x in self._viewer.layers if path_of(x) == path), None)
+        if layer is None:
+            layer = self._bridge.add_micrograph(event.micrograph)
+        try:
+            shown = self._bridge.show_labels(layer, event.labels, event.manifest, "")
+        except NucleisegError as error:
+            self.outcome.fail(error)
+            return
+        self._viewer.layers.selection.active = shown
+
+    def _choose_channel(self) -> None:
+        channel = self.channel.text().strip() or None
+        self._session.config = self._session.config.model_copy(update={"channel": channel})
+
+    def _change(self) -> None:
+        self.form.show_results_folder()
+        kept = self.form.config.model_dump(mode="json", include=_KEPT)
+        memory.remember(batch=kept)
+
+    def _recall(self) -> None:
+        kept: Any = memory.recall().get("batch", {})
+        try:
+            config = BatchConfig.model_validate(kept)
+        except ValueError:
+            config = BatchConfig()
+        self.form.show_config(config)
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
+
+
+def _summary(event: BatchEnded) -> str:
+    """One line about a whole run."""
+    done = event.segmented + event.were_done
+    parts = [f"{done} of {_files(event.total)} done", wording.nuclei(event.nuclei)]
+    parts += [f"{event.were_done} done before"] if event.were_done else []
+    parts += [f"{event.failed} failed"] if event.failed else []
+    return " · ".join((*parts, wording.duration(event.seconds)))

@@ -1,0 +1,381 @@
+"""The dock "Batch": real buttons, files and layers."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.layers import Image, Labels
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
+from typer.testing import CliRunner
+
+from napari_nucleiseg import cli
+from napari_nucleiseg.batch_run import BatchEnded, FileBegun, FileFailed, FileFinished, run_batch
+from napari_nucleiseg.events import TileDone
+from napari_nucleiseg.gui import memory
+from napari_nucleiseg.gui.batch_dock import BatchDock
+from napari_nucleiseg.gui.bridge import bridge_of
+from napari_nucleiseg.gui.layers import RESULT
+from napari_nucleiseg.io import read_labels
+from napari_nucleiseg.samples import SAMPLES
+
+WAIT = 120_000
+STAINED = SAMPLES["stained"].micrograph
+
+
+def click(qtbot, button):
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def state(dock):
+    return dock.outcome.state.property("state")
+
+
+def statuses(dock):
+    return [dock.table.status(i) for i in range(dock.table.rowCount())]
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Two images and a damaged one between them."""
+    place = tmp_path / "plate"
+    place.mkdir()
+    for name in ("a.png", "c.png"):
+        shutil.copy(STAINED, place / name)
+    (place / "b.png").write_bytes(STAINED.read_bytes()[:900])
+    return place
+
+
+@pytest.fixture
+def dock(viewer, qtbot, folder):
+    """The dock in its window, with the folder named."""
+    widget = BatchDock(viewer)
+    viewer.window.add_dock_widget(widget, name="Batch")
+    session = bridge_of(viewer).session
+    session.config = session.config.model_copy(update={"engine": "torch", "device": "cpu"})
+    name_folder(widget, folder)
+    yield widget
+    session.cancel()
+    qtbot.waitUntil(lambda: not session.is_busy, timeout=WAIT)
+
+
+def name_folder(dock, folder):
+    dock.form.folder.setText(str(folder))
+    dock.form.folder.editingFinished.emit()
+
+
+@pytest.fixture
+def runs(viewer, monkeypatch):
+    """Replaces the segmentation of files; they are looked for as always."""
+
+    def replace(generator):
+        session = bridge_of(viewer).session
+        monkeypatch.setattr(session, "_work_in", lambda function, *args: generator(*args))
+
+    return replace
+
+
+def finds_two(files, config, settings):
+    """Stands in for the core: the second file is damaged."""
+    place = Path(config.out)
+    for number, file in enumerate(files):
+        yield FileBegun(number)
+        if number == 1:
+            yield FileFailed(1, "The file is damaged")
+            continue
+        yield TileDone(1, 2)
+        labels = file.item.result(place, "_labels.tif")
+        yield FileFinished(number, labels, labels, 10 + number, 1.0, False, ("A note",))
+    yield BatchEnded(len(files), 2, 0, 1, 22, 3.0)
+
+
+class Steps:
+    """Stands in for the core: goes on only when the test says so."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Semaphore(0)
+        self.asked = self.reached = 0
+        self.closed = threading.Event()
+
+    def __call__(self, files, config, settings):
+        try:
+            yield FileBegun(0)
+            for number in range(1, 9):
+                self.asked = number
+                assert self.go_on.acquire(timeout=30)
+                self.reached = number
+                yield TileDone(number, 8)
+        finally:
+            self.closed.set()
+
+
+# --- choices ------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_lists_files_and_time(dock, folder, qtbot):
+    click(qtbot, dock.look_button)
+    qtbot.waitUntil(lambda: dock.table.rowCount() == 3)
+    assert statuses(dock) == ["waiting"] * 3
+    assert dock.table.item(1, 0).text() == "b.png"
+    assert dock.outcome.result.text() == "3 files · 0.25 MPix · roughly 0.2 s"
+    assert state(dock) == "idle"
+    assert sorted(path.name for path in folder.iterdir()) == ["a.png", "b.png", "c.png"]
+
+
+def test_a_pattern_chooses_files(dock, qtbot):
+    dock.form.pattern.setText("[ac].png")
+    click(qtbot, dock.look_button)
+    qtbot.waitUntil(lambda: dock.table.rowCount() == 2)
+    dock.form.pattern.setText("*.czi")
+    click(qtbot, dock.look_button)
+    qtbot.waitUntil(lambda: state(dock) == "failed")
+    assert dock.outcome.sentence.text().startswith("No micrograph has a name like this")
+    assert dock.run_button.isEnabled()
+
+
+def test_what_is_missing_is_said(dock, tmp_path, qtbot):
+    name_folder(dock, "")
+    click(qtbot, dock.run_button)
+    assert dock.outcome.sentence.text() == "No folder is chosen. Name the folder of the images."
+    name_folder(dock, tmp_path / "nowhere")
+    click(qtbot, dock.run_button)
+    qtbot.waitUntil(lambda: "nowhere" in dock.outcome.sentence.text())
+    assert state(dock) == "failed"
+
+
+def test_folders_are_chosen_by_a_window(dock, tmp_path, qtbot, monkeypatch):
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a: str(tmp_path / "out"))
+    assert dock.form.config.out == tmp_path / "plate" / "nuclei"
+    assert dock.form.out.placeholderText() == str(Path("plate") / "nuclei")
+    click(qtbot, dock.form.out.parentWidget().layout().itemAt(1).widget())
+    assert dock.form.config.out == tmp_path / "out"
+
+
+def test_channel_and_model_are_those_of_the_session(dock, viewer):
+    session = bridge_of(viewer).session
+    dock.channel.setText("DAPI")
+    dock.channel.editingFinished.emit()
+    assert session.config.channel == "DAPI"
+    session.config = session.config.model_copy(update={"channel": None})
+    assert dock.channel.text() == ""
+
+
+def test_choices_are_remembered(dock, viewer, folder):
+    dock.form.overlay.click()
+    dock.form.resume.click()
+    dock.form.pattern.setText("a*")
+    dock.form.pattern.editingFinished.emit()
+    again = BatchDock(viewer)
+    assert again.form.config.overlay
+    assert not again.form.config.resume
+    assert not again.form.config.table
+    assert again.form.config.folder == folder
+    assert again.form.config.pattern == ""
+    again.deleteLater()
+    memory.remember(batch={"overlay": "nonsense"})
+    damaged = BatchDock(viewer)
+    assert not damaged.form.has_folder
+    damaged.deleteLater()
+
+
+# --- the ends of a job --------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_results_are_those_of_the_command_line(dock, viewer, folder, tmp_path, qtbot):
+    dock.form.overlay.click()
+    dock.form.table.click()
+    click(qtbot, dock.run_button)
+    qtbot.waitUntil(lambda: state(dock) == "done", timeout=WAIT)
+    assert statuses(dock) == ["done", "failed", "done"]
+    words = ["segment", folder, "--out", tmp_path / "shell", "--overlay"]
+    words += ["--engine", "torch", "--device", "cpu"]
+    result = CliRunner().invoke(cli.app, [str(w) for w in words])
+    assert result.exit_code == 1, result.output
+    for name in ("a", "c"):
+        for ending in ("_labels.tif", "_labels.json", "_overlay.png"):
+            ours, theirs = (x / f"{name}{ending}" for x in (folder / "nuclei", tmp_path / "shell"))
+            assert ours.read_bytes() == theirs.read_bytes()
+    assert (folder / "nuclei" / "a_nuclei.csv").is_file()
+    labels = read_labels(folder / "nuclei" / "a_labels.tif").image
+    count = len(np.unique(labels)) - 1
+    assert dock.table.item(0, 2).text() == str(count)
+    summary = dock.outcome.result.text()
+    assert summary.startswith(f"2 of 3 files done · {2 * count} nuclei · 1 failed · ")
+    assert "b.png: " in dock.outcome.notices.text()
+    assert f"Results are in {folder / 'nuclei'}" in dock.outcome.notices.text()
+    # nothing of it became a layer by itself
+    assert len(viewer.layers) == 0
+
+    # a finished file with its nuclei; again: the same layers
+    real = viewer.__wrapped__
+    for _ in range(2):
+        dock.table.cellDoubleClicked.emit(0, 0)
+        qtbot.waitUntil(lambda: len(real.layers) == 2)
+        qtbot.waitUntil(lambda: not dock._session._newest)
+    image, nuclei = real.layers
+    assert isinstance(image, Image)
+    assert isinstance(nuclei, Labels)
+    assert (image.name, nuclei.name) == ("a", "a · nuclei")
+    assert np.array_equal(nuclei.data, labels)
+    assert nuclei.metadata[RESULT]["model"]["name"] == "nuclei"
+
+    # again: what is done is left out, also where the dock did not do it
+    before = (folder / "nuclei" / "a_labels.tif").stat().st_mtime_ns
+    click(qtbot, dock.run_button)
+    qtbot.waitUntil(lambda: "2 done before" in dock.outcome.result.text(), timeout=WAIT)
+    assert statuses(dock) == ["done already", "failed", "done already"]
+    assert (folder / "nuclei" / "a_labels.tif").stat().st_mtime_ns == before
+
+
+def test_a_run_to_the_end(dock, runs, qtbot):
+    runs(finds_two)
+    click(qtbot, dock.run_button)
+    qtbot.waitUntil(lambda: state(dock) == "done")
+    assert statuses(dock) == ["done (see note)", "failed", "done (see note)"]
+    assert dock.table.item(0, 1).toolTip().startswith("A note")
+    assert dock.table.item(1, 1).toolTip() == "The file is damaged"
+    assert [dock.table.item(i, 2).text() for i in range(3)] == ["10", "", "12"]
+    assert dock.outcome.result.text() == "2 of 3 files done · 22 nuclei · 1 failed · 3.0 s"
+    assert "b.png: The file is damaged" in dock.outcome.notices.text()
+    assert dock._running.isHidden()
+    assert dock.run_button.isEnabled()
+
+
+def test_a_file_that_is_not_done_cannot_be_opened(dock, viewer, qtbot):
+    click(qtbot, dock.look_button)
+    qtbot.waitUntil(lambda: dock.table.rowCount() == 3)
+    dock.table.cellDoubleClicked.emit(2, 0)
+    assert dock.outcome.notices.text() == "c.png is not segmented yet."
+
+
+def test_a_result_that_is_gone_is_said(dock, runs, qtbot):
+    runs(finds_two)
+    click(qtbot, dock.run_button)
+    qtbot.waitUntil(lambda: state(dock) == "done")
+    dock.table.cellDoubleClicked.emit(0, 0)
+    qtbot.waitUntil(lambda: "a_labels.json" in dock.outcome.sentence.text())
+
+
+def test_paused_and_gone_on(dock, runs, qtbot):
+    steps = Steps()
+    runs(steps)
+    click(qtbot, dock.run_button)
+    steps.go_on.release()
+    qtbot.waitUntil(lambda: statuses(dock)[:1] == ["tile 1 of 8"] and steps.asked == 2)
+    assert not dock.run_button.isEnabled()
+    click(qtbot, dock.pause_button)
+    assert dock.pause_button.text() == "Go on"
+    assert state(dock) == "paused"
+    # the step under way ends, and no other one begins
+    steps.go_on.release(3)
+    qtbot.waitUntil(lambda: statuses(dock)[0] == "tile 2 of 8")
+    assert dock.outcome.state.text().startswith("Paused · file 1 of 3")
+    assert steps.reached == 2
+    click(qtbot, dock.pause_button)
+    qtbot.waitUntil(lambda: statuses(dock)[0] == "tile 4 of 8")
+    assert state(dock) == "running"
+    steps.go_on.release(9)
+    qtbot.waitUntil(lambda: state(dock) == "done")
+
+
+def test_cancelled_while_it_is_paused(dock, runs, qtbot):
+    steps = Steps()
+    runs(steps)
+    click(qtbot, dock.run_button)
+    qtbot.waitUntil(lambda: statuses(dock)[:1] == ["running"])
+    click(qtbot, dock.pause_button)
+    steps.go_on.release(2)
+    click(qtbot, dock.cancel_button)
+    qtbot.waitUntil(lambda: state(dock) == "cancelled")
+    assert steps.closed.is_set()
+    assert dock.outcome.result.text() == "0 of 3 files done. Run goes on with the rest."
+    assert statuses(dock) == ["waiting"] * 3
+    assert dock.pause_button.text() == "Pause"
+    runs(finds_two)
+    click(qtbot, dock.run_button)
+    qtbot.waitUntil(lambda: state(dock) == "done")
+
+
+@pytest.mark.slow
+def test_cancelled_in_the_middle_and_gone_on_with_the_rest(dock, viewer, folder, runs, qtbot):
+    go_on = threading.Event()
+
+    def waits(files, config, settings):
+        for event in run_batch(files, config, settings):
+            yield event
+            if isinstance(event, FileFinished):
+                assert go_on.wait(60)
+
+    runs(waits)
+    click(qtbot, dock.run_button)
+    qtbot.waitUntil(lambda: statuses(dock)[:1] == ["done"], timeout=WAIT)
+    # while others are segmented, a finished one can be opened
+    dock.table.cellDoubleClicked.emit(0, 0)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2)
+    click(qtbot, dock.cancel_button)
+    go_on.set()
+    qtbot.waitUntil(lambda: state(dock) == "cancelled", timeout=WAIT)
+    assert dock.outcome.result.text() == "1 of 3 files done. Run goes on with the rest."
+    assert sorted(path.name for path in (folder / "nuclei").iterdir()) == [
+        "a_labels.json",
+        "a_labels.tif",
+    ]
+    runs(run_batch)
+    click(qtbot, dock.run_button)
+    qtbot.waitUntil(lambda: state(dock) == "done", timeout=WAIT)
+    assert statuses(dock) == ["done already", "failed", "done"]
+
+
+def test_failed_in_the_middle(dock, runs, qtbot):
+    def fails(files, config, settings):
+        yield FileBegun(0)
+        raise RuntimeError("CUDA out of memory")
+
+    runs(fails)
+    click(qtbot, dock.run_button)
+    qtbot.waitUntil(lambda: state(dock) == "failed")
+    assert "CUDA out of memory" in dock.outcome.sentence.text()
+    assert dock.run_button.isEnabled()
+    runs(finds_two)
+    click(qtbot, dock.run_button)
+    qtbot.waitUntil(lambda: state(dock) == "done")
+    assert dock.outcome.failure.isHidden()
+
+
+def test_viewer_closed_while_it_is_paused(make_napari_viewer_proxy, folder, monkeypatch, qtbot):
+    viewer = make_napari_viewer_proxy()
+    dock = BatchDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Batch")
+    name_folder(dock, folder)
+    session, steps = bridge_of(viewer).session, Steps()
+    monkeypatch.setattr(session, "_work_in", lambda function, *args: steps(*args))
+    click(qtbot, dock.run_button)
+    qtbot.waitUntil(lambda: statuses(dock)[:1] == ["running"])
+    click(qtbot, dock.pause_button)
+    steps.go_on.release(2)
+    viewer.close()
+    qtbot.waitUntil(steps.closed.is_set)
+    qtbot.waitUntil(lambda: not session.is_busy)
+    assert session.state == "cancelled"
+
+
+def test_the_dock_of_segmentation_says_what_runs(dock, viewer, runs, qtbot):
+    from napari_nucleiseg.gui.segment_dock import SegmentDock
+
+    other = SegmentDock(viewer)
+    viewer.window.add_dock_widget(other, name="Segment nuclei")
+    steps = Steps()
+    runs(steps)
+    click(qtbot, dock.run_button)
+    qtbot.waitUntil(lambda: statuses(dock)[:1] == ["running"])
+    assert other.outcome.state.text() == "Running · Segmenting a folder"
+    assert not other.segment_button.isEnabled()
+    assert other._running.isHidden()
+    steps.go_on.release(9)
+    qtbot.waitUntil(lambda: state(dock) == "done")
+    assert state(other) == "idle"

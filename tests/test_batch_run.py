@@ -1,0 +1,198 @@
+"""All files of a folder: what is planned, what is written, what is left out the next time."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_nucleiseg.batch import find_items, segment_file
+from napari_nucleiseg.batch_run import (
+    BatchConfig,
+    BatchEnded,
+    BatchPlanned,
+    FileBegun,
+    FileFailed,
+    FileFinished,
+    plan_batch,
+    run_batch,
+)
+from napari_nucleiseg.config import SegmentConfig
+from napari_nucleiseg.errors import NucleisegError
+from napari_nucleiseg.io import read_labels, read_micrograph
+from napari_nucleiseg.io._size import size_of
+from napari_nucleiseg.measure import measure
+from napari_nucleiseg.samples import SAMPLES
+
+STAINED = SAMPLES["stained"].micrograph
+TORCH = SegmentConfig(engine="torch", device="cpu")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two images and a damaged one between them."""
+    place = tmp_path / "plate [1]"
+    place.mkdir()
+    for name in ("a.png", "c.png"):
+        shutil.copy(STAINED, place / name)
+    (place / "b.png").write_bytes(STAINED.read_bytes()[:900])
+    (place / "notes.txt").write_text("not an image")
+    return place
+
+
+def planned(config: BatchConfig, settings: SegmentConfig = TORCH) -> BatchPlanned:
+    [event] = plan_batch(config, settings)
+    assert isinstance(event, BatchPlanned)
+    return event
+
+
+def run(config: BatchConfig, settings: SegmentConfig = TORCH) -> list:
+    return list(run_batch(planned(config, settings).files, config, settings))
+
+
+def of(events: list, kind: type) -> list:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def test_a_plan_says_what_there_is_to_do(folder):
+    plan = planned(BatchConfig(folder=folder, out=folder / "nuclei"))
+    assert [file.item.path.name for file in plan.files] == ["a.png", "b.png", "c.png"]
+    assert [file.is_done for file in plan.files] == [False] * 3
+    megapixels = 256 * 320 / 1e6
+    assert [file.megapixels for file in plan.files] == pytest.approx([megapixels] * 3)
+    # by the speed on the card of the bundled model
+    assert plan.seconds == pytest.approx(3 * megapixels / 1.2, rel=0.2)
+    assert plan.problems == ("Left out, as they are no images of a known format: notes.txt",)
+    assert not (folder / "nuclei").exists()
+
+
+def test_a_pattern_counts_also_in_a_folder_whose_name_looks_like_one(folder):
+    plan = planned(BatchConfig(folder=folder, pattern="[ab].png", out=folder / "out"))
+    assert [file.item.name for file in plan.files] == ["a", "b"]
+    (folder / "inner").mkdir()
+    shutil.copy(STAINED, folder / "inner" / "a2.png")
+    config = BatchConfig(folder=folder, pattern="a*.png", recursive=True, out=folder / "out")
+    assert [file.item.path.name for file in planned(config).files] == ["a.png", "a2.png"]
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (BatchConfig(folder=Path("nowhere")), "There is no such folder: nowhere"),
+        (BatchConfig(folder=Path("."), pattern="*.czi"), "No micrograph has a name like this"),
+        (BatchConfig(folder=Path(".")), "The folder holds no micrographs"),
+    ],
+)
+def test_why_there_is_nothing_to_do(config, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NucleisegError, match=said):
+        list(plan_batch(config, TORCH))
+
+
+@pytest.mark.slow
+def test_a_bad_file_is_reported_and_the_others_are_done(folder, tmp_path):
+    config = BatchConfig(folder=folder, out=tmp_path / "out", overlay=True, table=True)
+    events = run(config)
+    assert [event.number for event in of(events, FileBegun)] == [0, 1, 2]
+    [failure] = of(events, FileFailed)
+    assert failure.number == 1
+    assert "b.png" in failure.reason
+    finished = of(events, FileFinished)
+    assert [event.number for event in finished] == [0, 2]
+    [ended] = of(events, BatchEnded)
+    assert events[-1] is ended
+    assert (ended.total, ended.segmented, ended.were_done, ended.failed) == (3, 2, 0, 1)
+    assert ended.nuclei == sum(event.nuclei for event in finished)
+    # the same files as those of the command line
+    for item in find_items([str(folder / "a.png")]).items:
+        list(segment_file(item, tmp_path / "shell", TORCH, overlay=True))
+    for ending in ("_labels.tif", "_overlay.png"):
+        ours, theirs = (tmp_path / place / f"a{ending}" for place in ("out", "shell"))
+        assert ours.read_bytes() == theirs.read_bytes()
+    records = [
+        json.loads((tmp_path / place / "a_labels.json").read_text()) for place in ("out", "shell")
+    ]
+    assert records[0] == records[1]
+    # the table is that of the label image
+    with (tmp_path / "out" / "a_nuclei.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    labels = read_labels(tmp_path / "out" / "a_labels.tif").image
+    table = measure(labels, read_micrograph(folder / "a.png"))
+    assert list(rows[0]) == ["image", *table]
+    assert [float(row["area_px"]) for row in rows] == table["area_px"].tolist()
+    assert not (tmp_path / "out" / "b_labels.tif").exists()
+
+
+@pytest.mark.slow
+def test_what_is_done_is_left_out_the_next_time(folder, tmp_path):
+    (folder / "b.png").unlink()
+    config = BatchConfig(folder=folder, out=tmp_path / "out")
+    # stopped after the first file
+    events = run_batch(planned(config).files, config, TORCH)
+    for event in events:
+        if isinstance(event, FileFinished):
+            break
+    events.close()
+    assert [file.is_done for file in planned(config).files] == [True, False]
+    first = (tmp_path / "out" / "a_labels.tif").stat().st_mtime_ns
+    finished = of(run(config), FileFinished)
+    assert [event.was_done for event in finished] == [True, False]
+    assert finished[0].nuclei == finished[1].nuclei > 0
+    assert (tmp_path / "out" / "a_labels.tif").stat().st_mtime_ns == first
+    assert planned(config).seconds == 0
+
+    def done(**changes) -> list[bool]:
+        return [file.is_done for file in planned(config.model_copy(update=changes)).files]
+
+    assert done() == [True, True]
+    # what was not asked for then is missing now
+    assert done(overlay=True) == done(table=True) == [False, False]
+    other = TORCH.model_copy(update={"probability": 0.6})
+    assert [file.is_done for file in planned(config, other).files] == [False, False]
+    # an image that was changed since, and a result that is gone
+    later = first + 10**12
+    os.utime(folder / "a.png", ns=(later, later))
+    (tmp_path / "out" / "c_labels.tif").unlink()
+    assert done() == [False, False]
+    # a damaged record is no record
+    (tmp_path / "out" / "c_labels.json").write_text("[1]")
+    assert done() == [False, False]
+    assert planned(config.model_copy(update={"resume": False})).seconds > 0
+
+
+@pytest.mark.slow
+def test_all_are_done_again_where_that_is_wished(folder, tmp_path):
+    config = BatchConfig(folder=folder, pattern="a.png", out=tmp_path / "out", resume=False)
+    for _ in range(2):
+        [finished] = of(run(config), FileFinished)
+        assert not finished.was_done
+
+
+def test_an_output_folder_that_cannot_be_written_to_ends_it_before_it_begins(folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    config = BatchConfig(folder=folder, out=tmp_path / "file" / "out")
+    with pytest.raises(NucleisegError, match="The output folder cannot be written to"):
+        list(run_batch((), config, TORCH))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".jpg", ".tif", ".npy"])
+def test_the_size_is_in_the_header(suffix, tmp_path):
+    pixels = np.zeros((30, 50), np.uint8)
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".npy":
+        np.save(path, pixels)
+    elif suffix == ".tif":
+        tifffile.imwrite(path, np.zeros((3, 30, 50)), photometric="minisblack")
+    else:
+        Image.fromarray(pixels).save(path)
+    assert size_of(path) == (30, 50)
+    path.write_bytes(b"no picture")
+    assert size_of(path) is None
+    assert size_of(tmp_path / f"nowhere{suffix}") is None
