@@ -23,6 +23,7 @@ from .config import SegmentConfig
 from .errors import ShapeError
 from .events import Event, Notice, Segmented
 from .io import read_micrograph
+from .judging import judge_folders
 from .keeping import KeptLabels
 from .metrics.average_precision import average_precision
 from .metrics.dice import dice
@@ -39,6 +40,10 @@ WorkIn = Callable[..., Iterator[Event]]
 # a cancelled step gets this long to end by itself, which costs nothing later
 PATIENCE_S = 2.0
 COMPARING = "Comparing models"
+EVALUATING = "Comparing with the truth"
+EVALUATING_FOLDERS = "Evaluating folders"
+# main work that has a dock of its own; the dock of segmentation shows all other
+WITH_OWN_DOCK = frozenset({COMPARING, EVALUATING, EVALUATING_FOLDERS})
 
 
 @dataclass(frozen=True)
@@ -364,6 +369,18 @@ class Session:
                     yield event
 
         self._start("main", COMPARING, work())
+
+    def judge(self, events: Iterator[Event]) -> None:
+        """Compare a prediction with the truth; `judging.judge` or `judge_files` gives the events.
+
+        It needs no network, and its arrays would take longer on their way to another process.
+        """
+        self._start("main", EVALUATING, self._ask_in(lambda: events))
+
+    def judge_folders(self, *args: Any, **options: Any) -> None:
+        """Evaluate folders and write a report; see `judging.judge_folders`."""
+        work = partial(judge_folders, **options)
+        self._start("main", EVALUATING_FOLDERS, self._work_in(work, *args))
 
     def score(self, labels: np.ndarray, truth: np.ndarray) -> None:
         """Compare a label image with the true one; `Scored` brings the numbers."""
