@@ -159,7 +159,9 @@ def judge(
     )
 
 
-def judge_files(name: str, files: Files, size: tuple[float, float] | None = None) -> Iterator[Event]:
+def judge_files(
+    name: str, files: Files, size: tuple[float, float] | None = None
+) -> Iterator[Event]:
     """Read an image of an evaluation of folders and compare it.
 
     Parameters

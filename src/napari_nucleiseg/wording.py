@@ -16,6 +16,7 @@ from .events import Segmented, TileDone
 
 if TYPE_CHECKING:
     from .comparing import Comparing, ModelScores
+    from .evaluation import Evaluated
     from .store import ModelCard
 
 DEVICES = {"cpu": "CPU", "cuda": "NVIDIA GPU", "mps": "Apple GPU", "auto": "auto"}
@@ -69,11 +70,11 @@ def progress(event: TileDone, seconds: float) -> str:
     seconds : float
         Time the tiles done so far took.
     """
-    return f"tile {event.done} of {event.total}{_left(event.done / event.total, seconds)}"
+    return f"tile {event.done} of {event.total}{left(event.done / event.total, seconds)}"
 
 
-def _left(share: float, seconds: float) -> str:
-    """Say how long the rest will take, as soon as that can be told."""
+def left(share: float, seconds: float) -> str:
+    """Say how long the rest will take, from the first tenth on: " · 4 s left", or nothing."""
     if not 0.1 <= share < 1:
         return ""
     left = seconds * (1 - share) / share
@@ -93,7 +94,7 @@ def comparing(event: Comparing, seconds: float) -> str:
     model = f"model {event.model_number} of {event.models}"
     image = f"image {event.image_number} of {event.images}"
     tile = f", tile {event.tile} of {event.tiles}" if event.tiles > 1 else ""
-    return f"{model}, {image}{tile}{_left(event.share, seconds)}"
+    return f"{model}, {image}{tile}{left(event.share, seconds)}"
 
 
 def comparison(models: Sequence[ModelScores]) -> str:
@@ -179,6 +180,36 @@ def compared(scores: Mapping[str, float]) -> str:
 def main_scores(scores: Mapping[str, float]) -> str:
     """The two scores that say most."""
     return f"AP {scores['average_precision']:.2f} · Dice {scores['dice']:.2f}"
+
+
+def judged(counts: Mapping[str, int], true_count: int, found_count: int, threshold: float) -> str:
+    """One line about what became of the nuclei of an image.
+
+    Parameters
+    ----------
+    counts : mapping of int
+        Number of nuclei of each kind.
+    true_count, found_count : int
+    threshold : float
+        IoU from which on a nucleus is correct.
+    """
+    if not true_count and not found_count:
+        return "There are no nuclei, neither true nor found."
+    said = f"{counts['correct']} of {nuclei(true_count)} correct at IoU {threshold:.2f}"
+    return f"{said} · {found_count} found"
+
+
+def scores_of_image(scores: Mapping[str, float]) -> str:
+    """One line with the scores that say most of an image."""
+    said = f"{main_scores(scores)} · IoU {scores['iou']:.2f}"
+    return f"{said} · F1 {scores['f1']:.2f} · PQ {scores['panoptic']:.2f}"
+
+
+def evaluated(event: Evaluated) -> str:
+    """One line about an evaluation of folders."""
+    total = event.summaries["all"]
+    images = "1 image" if total.images == 1 else f"{total.images} images"
+    return f"{images}, {nuclei(total.true_count)} · mean {main_scores(total.mean)}"
 
 
 def is_about_a_file(error: BaseException) -> bool:

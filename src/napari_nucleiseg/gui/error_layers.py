@@ -28,7 +28,7 @@ _OPACITY = {"errors": 1.0}
 
 
 def colours_of_levels() -> np.ndarray:
-    """(LEVELS, 4) float ndarray: perceptually uniform colours of 0.00 to 1.00; the first is none."""
+    """(LEVELS, 4) float ndarray: perceptually uniform colours of 0 to 1; the first is none."""
     scale = AVAILABLE_COLORMAPS[SCALE].map(np.linspace(0, 1, LEVELS - 1))
     return np.concatenate([np.zeros((1, 4)), scale])
 

@@ -33,9 +33,7 @@ def outline_distances(truth: np.ndarray, prediction: np.ndarray) -> dict[str, fl
     distances = foreground_distances(truth, prediction)
     if distances is None:
         return dict.fromkeys(distances_of_outlines(), without(truth, prediction))
-    return {
-        name: METRICS.module(name).of_distances(distances) for name in distances_of_outlines()
-    }
+    return {name: METRICS.module(name).of_distances(distances) for name in distances_of_outlines()}
 
 
 def title(name: str) -> str:
