@@ -195,14 +195,14 @@ def judged(counts: Mapping[str, int], true_count: int, found_count: int, thresho
     """
     if not true_count and not found_count:
         return "There are no nuclei, neither true nor found."
-    said = f"{counts['correct']} of {nuclei(true_count)} correct at IoU {threshold:.2f}"
-    return f"{said} · {found_count} found"
+    return (
+        f"{counts['correct']} of {true_count} correct at IoU {threshold:.2f} · {found_count} found"
+    )
 
 
 def scores_of_image(scores: Mapping[str, float]) -> str:
     """One line with the scores that say most of an image."""
-    said = f"{main_scores(scores)} · IoU {scores['iou']:.2f}"
-    return f"{said} · F1 {scores['f1']:.2f} · PQ {scores['panoptic']:.2f}"
+    return f"{main_scores(scores)} · F1 {scores['f1']:.2f} · PQ {scores['panoptic']:.2f}"
 
 
 def evaluated(event: Evaluated) -> str:

@@ -151,7 +151,7 @@ class ErrorLayers:
             data,
             name=f"{base.name} · {kind}",
             colormap=_direct(colours),
-            opacity=_OPACITY.get(kind, 0.7),
+            opacity=_OPACITY.get(kind, 0.8),
             visible=shown,
             metadata={RESULT: {"shows": kind}},
             **placement(base),

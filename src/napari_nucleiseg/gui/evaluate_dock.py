@@ -14,6 +14,7 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
+    QGridLayout,
     QLabel,
     QProgressBar,
     QSlider,
@@ -126,7 +127,7 @@ class EvaluateDock(QWidget):
         self._threshold = QLabel()
         self._threshold.setMinimumWidth(30)
         self.slider.valueChanged.connect(lambda _: self._show_threshold())
-        form.addRow("Correct from IoU", row(self.slider, self._threshold))
+        form.addRow("IoU from", row(self.slider, self._threshold))
         made = QWidget()
         made.setLayout(form)
         return made
@@ -152,11 +153,15 @@ class EvaluateDock(QWidget):
             self.shown[kind] = QCheckBox(kind[0].upper() + kind[1:])
             self.shown[kind].setToolTip(f"Show or hide the layer of {kind}")
             self.shown[kind].clicked.connect(lambda on, k=kind: self._show_layer(k, on))
-        self.values = QCheckBox("Values")
+        self.values = QCheckBox("IoU values")
         self.values.setToolTip("Write the IoU beside each true nucleus")
         self.values.clicked.connect(self._show_values)
-        show = row(*self.shown.values(), self.values)
-        show.layout().setSpacing(2)
+        show = QWidget()
+        ticks = QGridLayout(show)
+        ticks.setContentsMargins(0, 0, 0, 0)
+        ticks.setVerticalSpacing(1)
+        for at, tick in enumerate([*self.shown.values(), self.values]):
+            ticks.addWidget(tick, *divmod(at, 3))
         self.bar_of_colours = ColourBar()
         self.filter = shrink(ElidedComboBox())
         self.filter.setAccessibleName("Nuclei to list")
@@ -305,6 +310,7 @@ class EvaluateDock(QWidget):
             self.outcome.fail(error)
             self.outcome.say_state("failed")
             return
+        self._remember()
         base = self.choices.base or prediction
         self._ask(base, prediction, truth)
         size = pixel_size_um(base)

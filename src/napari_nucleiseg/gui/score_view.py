@@ -30,7 +30,10 @@ class ScoreView(QWidget):
         whole = QGridLayout()
         fixed = [n for n in _FIRST if n in names]
         fixed += [n for n in names if n not in fixed and not has_threshold(n)]
-        self._fill(whole, [*fixed, *distances_of_outlines()])
+        self._fill(whole, fixed)
+        # with µm beside px there is no room for two in a line
+        distances = QGridLayout()
+        self._fill(distances, distances_of_outlines(), columns=1)
         at = QGridLayout()
         self._fill(at, ["ap_at", *(n for n in names if has_threshold(n))])
         self.plot = ThemedPlot("AP at each IoU threshold")
@@ -52,17 +55,19 @@ class ScoreView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addLayout(whole)
+        layout.addLayout(distances)
         layout.addWidget(self.at)
         layout.addLayout(at)
         layout.addWidget(self.plot)
 
-    def _fill(self, layout: QGridLayout, names: list[str]) -> None:
+    def _fill(self, layout: QGridLayout, names: list[str], columns: int = 2) -> None:
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setHorizontalSpacing(6)
         layout.setVerticalSpacing(1)
-        layout.setColumnMinimumWidth(2, 10)
+        if columns > 1:
+            layout.setColumnMinimumWidth(2, 10)
         for at, name in enumerate(names):
-            line, column = divmod(at, 2)
+            line, column = divmod(at, columns)
             said = QLabel("AP" if name == "ap_at" else title(name))
             value = QLabel("")
             value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -73,7 +78,7 @@ class ScoreView(QWidget):
             layout.addWidget(said, line, 3 * column)
             layout.addWidget(value, line, 3 * column + 1)
             self.values[name] = value
-        for stretched in (1, 4):
+        for stretched in (1, 4)[:columns]:
             layout.setColumnStretch(stretched, 1)
 
     def show_scores(self, judged: Judged, threshold: float) -> Mapping[str, float]:
