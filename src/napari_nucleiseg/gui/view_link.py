@@ -30,10 +30,12 @@ def look_at(viewer: Any, layer: Layer, place: tuple[float, float], diameter_px: 
         About how large the nucleus is.
     """
     world = np.asarray(layer.data_to_world(place))[-2:]
-    viewer.camera.center = tuple(float(v) for v in world)
+    # napari 0.9 moved it
+    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+    camera.center = tuple(float(v) for v in world)
     size = diameter_px * float(np.mean(np.abs(layer.scale[-2:])))
-    if size * viewer.camera.zoom < _LEAST_PX:
-        viewer.camera.zoom = _SHOWN_PX / size
+    if size * camera.zoom < _LEAST_PX:
+        camera.zoom = _SHOWN_PX / size
 
 
 def pixel_at(layer: Layer, position: tuple[float, ...]) -> tuple[int, int]:
