@@ -205,10 +205,10 @@ def test_values_are_written_beside_nuclei(viewer, planted, dock, qtbot):
 def test_ticks_show_and_hide_layers(viewer, planted, dock, qtbot):
     run(dock, qtbot)
     assert dock.shown["errors"].isChecked()
-    assert not dock.bar_of_colours.isVisible()
+    assert dock.bar_of_colours.isHidden()
     dock.shown["IoU"].click()
     assert layer(viewer, "IoU").visible
-    assert dock.bar_of_colours.isVisible()
+    assert not dock.bar_of_colours.isHidden()
     del viewer.layers["image · Dice"]
     assert not dock.shown["Dice"].isEnabled()
 
@@ -329,14 +329,15 @@ def test_a_click_in_the_view_chooses_the_row(viewer, planted, dock, qtbot):
 
     def press(place):
         class Event:
-            type, button = "mouse_press", 1
+            type, button, modifiers = "mouse_press", 1, ()
             pos = np.zeros(2)
             position = tuple(layer(viewer, "errors").data_to_world(place))
 
         real = bridge_of(viewer).viewer
         for called in real.mouse_drag_callbacks:
+            Event.type = "mouse_press"
             going = called(real, Event)
-            next(going)
+            next(going, None)
             Event.type = "mouse_release"
             next(going, None)
 

@@ -133,9 +133,10 @@ class ErrorLayers:
         )
         layer.editable = False
         active = self._viewer.layers.selection.active
+        # before it is there: docks look for it when it comes
+        self._made[base][VALUES] = weakref.ref(layer)
         self._viewer.layers.append(layer)
         self._viewer.layers.selection.active = active
-        self._made[base][VALUES] = weakref.ref(layer)
 
     def hide_values(self) -> None:
         """Write no IoU."""
@@ -158,8 +159,8 @@ class ErrorLayers:
         )
         # painting would not change the scores
         layer.editable = False
-        layers.insert(max(layers.index(x) for x in below if x in layers) + 1, layer)
         self._made.setdefault(base, {})[kind] = weakref.ref(layer)
+        layers.insert(max(layers.index(x) for x in below if x in layers) + 1, layer)
         return layer
 
     def _colours(self, kind: str, threshold: float) -> np.ndarray:
