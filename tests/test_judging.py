@@ -18,11 +18,11 @@ from napari_nucleiseg.judging import (
     FilesRead,
     Judged,
     Judging,
-    has_threshold,
     judge,
     judge_files,
     judge_folders,
     scores_at,
+    scores_without,
     training_folder,
 )
 from napari_nucleiseg.metrics import METRICS, distances_of_outlines
@@ -112,14 +112,13 @@ def test_empty_images_have_a_result():
 
 def test_scores_at_a_threshold(pair):
     overlaps = compare(pair[1], pair[0]).overlaps
-    at_half = scores_at(overlaps, 0.5)
-    for name in METRICS.names():
-        if name not in distances_of_outlines():
-            value = METRICS[name]()(pair[1], pair[0])
-            assert at_half[name] == pytest.approx(np.mean(value)), name
+    at_half, fixed = scores_at(overlaps, 0.5), scores_without(overlaps)
+    assert {*at_half, *fixed} == {"ap_at", *METRICS.names()} - set(distances_of_outlines())
+    for name, value in (at_half | fixed).items():
+        if name != "ap_at":
+            assert value == pytest.approx(np.mean(METRICS[name]()(pair[1], pair[0]))), name
     higher = scores_at(overlaps, 0.8)
-    changed = {n for n in at_half if higher[n] != at_half[n]}
-    assert changed == {"ap_at", *(n for n in METRICS.names() if n in at_half and has_threshold(n))}
+    assert all(higher[name] != value for name, value in at_half.items())
     assert higher["panoptic"] == pytest.approx(
         higher["recognition_quality"] * higher["segmentation_quality"]
     )

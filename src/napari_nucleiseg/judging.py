@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,8 @@ class Judged(Event):
         AP at each IoU threshold.
     distances_px : dict of float
         Of the foregrounds' outlines, by the metric's name.
+    scores : dict of float
+        Those of `scores_without`.
     """
 
     comparison: Comparison
@@ -70,6 +73,7 @@ class Judged(Event):
     table: dict[str, np.ndarray] = field(repr=False)
     ap: dict[float, float]
     distances_px: dict[str, float]
+    scores: dict[str, float]
 
     def kinds(self, threshold: float) -> Kinds:
         """Kind of each nucleus at a threshold."""
@@ -156,6 +160,7 @@ def judge(
         table,
         dict(zip(THRESHOLDS, ap_at(comparison.overlaps).tolist(), strict=True)),
         distances,
+        scores_without(comparison.overlaps),
     )
 
 
@@ -217,7 +222,7 @@ def judge_folders(
 
 
 def scores_at(overlaps: Overlaps, threshold: float) -> dict[str, float]:
-    """Scores of nuclei by the metric's name, at a threshold where they have one.
+    """Scores of nuclei that depend on an IoU threshold, by the metric's name.
 
     Parameters
     ----------
@@ -228,19 +233,27 @@ def scores_at(overlaps: Overlaps, threshold: float) -> dict[str, float]:
     Returns
     -------
     dict of float
-        ``ap_at`` is AP at the threshold, ``average_precision`` that over all of them.
+        ``ap_at`` is AP at this threshold alone.
     """
     scores = {"ap_at": float(ap_at(overlaps, (threshold,))[0])}
-    for name in scores_of_nuclei():
-        score = METRICS.module(name).score
-        more = {"threshold": threshold} if has_threshold(name) else {}
-        scores[name] = float(score(overlaps, **more))
+    for name, score in _scorers(at_a_threshold=True).items():
+        scores[name] = float(score(overlaps, threshold=threshold))
     return scores
 
 
-def has_threshold(name: str) -> bool:
-    """Whether a metric depends on an IoU threshold."""
-    return "threshold" in inspect.signature(METRICS.module(name).score).parameters
+def scores_without(overlaps: Overlaps) -> dict[str, float]:
+    """Scores that depend on no IoU threshold, by the metric's name."""
+    return {name: float(score(overlaps)) for name, score in _scorers(at_a_threshold=False).items()}
+
+
+@cache  # to look for metrics takes longer than to compute them
+def _scorers(at_a_threshold: bool) -> dict[str, Callable[..., float]]:
+    scorers = {name: METRICS.module(name).score for name in scores_of_nuclei()}
+    return {
+        name: score
+        for name, score in scorers.items()
+        if ("threshold" in inspect.signature(score).parameters) == at_a_threshold
+    }
 
 
 def training_folder(truth: Path) -> tuple[Path, Path | None]:

@@ -10,8 +10,9 @@ import pyqtgraph as pg
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
-from ..judging import Judged, has_threshold, scores_at
-from ..metrics import METRICS, distances_of_outlines, scores_of_nuclei, title
+from ..judging import Judged, scores_at, scores_without
+from ..metrics import METRICS, distances_of_outlines, title
+from ..metrics._matching import Overlaps
 from .plots import ThemedPlot
 
 _LINE = "#56B4E9"
@@ -24,18 +25,19 @@ class ScoreView(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        names = scores_of_nuclei()
+        nothing = Overlaps.joined([])
+        names, changing = list(scores_without(nothing)), list(scores_at(nothing, 0.5))
         self.at = QLabel()
         self.values: dict[str, QLabel] = {}
         whole = QGridLayout()
         fixed = [n for n in _FIRST if n in names]
-        fixed += [n for n in names if n not in fixed and not has_threshold(n)]
+        fixed += [n for n in names if n not in fixed]
         self._fill(whole, fixed)
         # with µm beside px there is no room for two in a line
         distances = QGridLayout()
         self._fill(distances, distances_of_outlines(), columns=1)
         at = QGridLayout()
-        self._fill(at, ["ap_at", *(n for n in names if has_threshold(n))])
+        self._fill(at, changing)
         self.plot = ThemedPlot("AP at each IoU threshold")
         self.plot.setMouseEnabled(False, False)
         self.plot.setLabel("bottom", "IoU threshold")
@@ -83,7 +85,7 @@ class ScoreView(QWidget):
 
     def show_scores(self, judged: Judged, threshold: float) -> Mapping[str, float]:
         """Show the scores at a threshold, and give them."""
-        scores = scores_at(judged.comparison.overlaps, threshold)
+        scores = {**judged.scores, **scores_at(judged.comparison.overlaps, threshold)}
         for name, value in scores.items():
             self.values[name].setText(f"{value:.3f}")
         size = judged.comparison.pixel_size_um
