@@ -1,6 +1,10 @@
 """How long it takes to compare 4,000 nuclei in 4096 x 4096 pixels with the true ones.
 
     python benchmarks/evaluation.py
+    xvfb-run -a -s "-screen 0 1366x768x24" python benchmarks/evaluation.py --dock
+
+The second command times the dock "Evaluate" in a window: from the worker's answer until layers and
+table are there, and how long the window stands still when the slider moves.
 
 Nuclei are those of a bundled sample, repeated; a prediction is made of them by moving, merging and
 leaving out some. Each step is timed three times, the least counts.
@@ -8,6 +12,7 @@ leaving out some. Each step is timed three times, the least counts.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -80,5 +85,63 @@ def main() -> None:
         print(f"{name:<40}{time_of(step)[0] * 1000:8.1f} ms")
 
 
+def dock() -> None:
+    """Print how long the dock takes."""
+    import napari
+    from qtpy.QtWidgets import QApplication
+
+    from napari_nucleiseg.gui.bridge import session_of
+    from napari_nucleiseg.gui.evaluate_dock import EvaluateDock
+    from napari_nucleiseg.judging import Judged, Judging
+
+    truth = many_nuclei()
+    viewer = napari.Viewer()
+    viewer.window.resize(1366, 768)
+    viewer.add_image((truth % 251).astype(np.uint8), name="image")
+    viewer.add_labels(damaged(truth), name="image · nuclei")
+    viewer.add_labels(truth, name="image · truth")
+    times: dict[str, float] = {}
+
+    def note(when: str) -> Callable[[Any], None]:
+        def on_event(event: Any) -> None:
+            if isinstance(event, Judging):
+                times.setdefault("first step", time.perf_counter())
+            elif isinstance(event, Judged):
+                times[when] = time.perf_counter()
+
+        return on_event
+
+    session = session_of(viewer)
+    before, after = note("answer"), note("shown")
+    session.event.connect(before)
+    widget = EvaluateDock(viewer)
+    viewer.window.add_dock_widget(widget, name="Evaluate")
+    session.event.connect(after)
+
+    def run() -> None:
+        times.clear()
+        widget.compare_button.click()
+        while session.is_busy:
+            QApplication.processEvents()
+            time.sleep(0.005)
+
+    for which in ("first time", "again"):
+        run()
+        worked, shown = times["answer"] - times["first step"], times["shown"] - times["answer"]
+        print(f"{f'{which}: in the worker':<40}{worked:8.2f} s")
+        print(f"{f'{which}: layers and table':<40}{shown:8.2f} s")
+    set_s, drawn_s = [], []
+    for value in range(51, 81):
+        started = time.perf_counter()
+        widget.slider.setValue(value)
+        set_s.append(time.perf_counter() - started)
+        QApplication.processEvents()
+        drawn_s.append(time.perf_counter() - started)
+    for words, seconds in (("slider", set_s), ("slider, and drawn", drawn_s)):
+        said = f"{1000 * np.median(seconds):8.0f} ms median, {1000 * max(seconds):.0f} ms longest"
+        print(f"{words:<40}{said}")
+    viewer.close()
+
+
 if __name__ == "__main__":
-    main()
+    dock() if "--dock" in sys.argv[1:] else main()

@@ -15,7 +15,7 @@ from .errors import FileError, SettingError, ShapeError
 from .events import Event, LeftOut, Notice
 from .io import LooksLikeMicrograph, pixel_size_of, read_labels
 from .label_files import check_complete, find_micrographs, in_short, match_files, read_index
-from .metrics import METRICS, distances_of_outlines, scores_of_nuclei
+from .metrics import METRICS, outline_distances, scores_of_nuclei
 from .metrics._matching import THRESHOLDS, Overlaps
 from .metrics.average_precision import ap_at
 
@@ -288,10 +288,7 @@ def _compared(
         len(comparison.overlaps.found_areas),
         _scores(comparison.overlaps),
         _by_threshold(ap_at(comparison.overlaps)),
-        {
-            distance: METRICS[distance]()(comparison.truth, comparison.prediction)
-            for distance in distances_of_outlines()
-        },
+        outline_distances(comparison.truth, comparison.prediction),
         kinds.counts(),
         *progress,
         comparison.table(kinds),

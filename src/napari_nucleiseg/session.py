@@ -26,6 +26,7 @@ from .config import SegmentConfig
 from .errors import FileError, NucleisegError, ShapeError
 from .events import Event, Notice, Segmented
 from .io import Colour, open_micrograph, read_labels, read_micrograph, with_colour
+from .judging import judge_folders
 from .keeping import KeptLabels
 from .measure import measure_steps
 from .metrics.average_precision import average_precision
@@ -47,8 +48,10 @@ _LOOK_S = 0.1
 COMPARING = "Comparing models"
 MEASURING = "Measuring nuclei"
 BATCH = "Segmenting a folder"
+EVALUATING = "Comparing with the truth"
+EVALUATING_FOLDERS = "Evaluating folders"
 # main work that has a dock of its own; the dock of segmentation shows all other
-WITH_OWN_DOCK = frozenset({COMPARING, MEASURING, BATCH})
+WITH_OWN_DOCK = frozenset({COMPARING, MEASURING, BATCH, EVALUATING, EVALUATING_FOLDERS})
 
 
 @dataclass(frozen=True)
@@ -506,6 +509,18 @@ class Session:
                 yield ResultNotOpened(error)
 
         self._start("open", f"Opening {path.name}", work())
+
+    def judge(self, events: Iterator[Event]) -> None:
+        """Compare a prediction with the truth; `judging.judge` or `judge_files` gives the events.
+
+        It needs no network, and its arrays would take longer on their way to another process.
+        """
+        self._start("main", EVALUATING, self._ask_in(lambda: events))
+
+    def judge_folders(self, *args: Any, **options: Any) -> None:
+        """Evaluate folders and write a report; see `judging.judge_folders`."""
+        work = partial(judge_folders, **options)
+        self._start("main", EVALUATING_FOLDERS, self._work_in(work, *args))
 
     def score(self, labels: np.ndarray, truth: np.ndarray) -> None:
         """Compare a label image with the true one; `Scored` brings the numbers."""

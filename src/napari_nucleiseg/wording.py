@@ -16,6 +16,7 @@ from .events import Segmented, Streamed, TileDone
 
 if TYPE_CHECKING:
     from .comparing import Comparing, ModelScores
+    from .evaluation import Evaluated
     from .store import ModelCard
 
 DEVICES = {"cpu": "CPU", "cuda": "NVIDIA GPU", "mps": "Apple GPU", "auto": "auto"}
@@ -191,6 +192,36 @@ def compared(scores: Mapping[str, float]) -> str:
 def main_scores(scores: Mapping[str, float]) -> str:
     """The two scores that say most."""
     return f"AP {scores['average_precision']:.2f} · Dice {scores['dice']:.2f}"
+
+
+def judged(counts: Mapping[str, int], true_count: int, found_count: int, threshold: float) -> str:
+    """One line about what became of the nuclei of an image.
+
+    Parameters
+    ----------
+    counts : mapping of int
+        Number of nuclei of each kind.
+    true_count, found_count : int
+    threshold : float
+        IoU from which on a nucleus is correct.
+    """
+    if not true_count and not found_count:
+        return "There are no nuclei, neither true nor found."
+    return (
+        f"{counts['correct']} of {true_count} correct at IoU {threshold:.2f} · {found_count} found"
+    )
+
+
+def scores_of_image(scores: Mapping[str, float]) -> str:
+    """One line with the scores that say most of an image."""
+    return f"{main_scores(scores)} · F1 {scores['f1']:.2f} · PQ {scores['panoptic']:.2f}"
+
+
+def evaluated(event: Evaluated) -> str:
+    """One line about an evaluation of folders."""
+    total = event.summaries["all"]
+    images = "1 image" if total.images == 1 else f"{total.images} images"
+    return f"{images}, {nuclei(total.true_count)} · mean {main_scores(total.mean)}"
 
 
 def is_about_a_file(error: BaseException) -> bool:

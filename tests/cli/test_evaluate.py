@@ -68,3 +68,83 @@ def test_predictions_without_truth_end_with_exit_code_1(folders):
     result = run("evaluate", *folders, code=1)
     assert "1 of 3 predictions have no true label image and do not count: stained" in result.stderr
     assert "all, mean" in result.stdout
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Path:
+    path = tmp_path / "index.csv"
+    lines = ("image_id,modality,lab", "stained,H,one", "fluorescence,F,two", "brightfield,B,two")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_report_in_a_new_folder(folders, tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in ("stained", "fluorescence"):
+        file = SAMPLES[name].micrograph
+        (tmp_path / "images" / f"{name}.png").write_bytes(file.read_bytes())
+    out = tmp_path / "new" / "report"
+    result = run("evaluate", *folders, "--out", out, "--images", tmp_path / "images")
+    assert f"Report: {out / 'report.html'}" in result.stdout
+    assert {p.name for p in out.iterdir()} == {
+        "nuclei.csv",
+        "images.csv",
+        "summary.json",
+        "report.html",
+    }
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "micrograph of stained" in page
+    assert "micrograph of brightfield" not in page
+    assert "1 images have no micrograph" in result.stderr
+
+
+def test_a_folder_for_the_report_that_is_a_file(folders, tmp_path):
+    (tmp_path / "out").write_text("")
+    result = run("evaluate", *folders, "--out", tmp_path / "out", code=2)
+    assert str(tmp_path / "out") in result.stderr
+    assert "all, mean" not in result.stdout
+
+
+def test_summed_up_by_another_column(folders, index):
+    result = run("evaluate", *folders, "--index", index, "--group", "lab")
+    assert "one, mean" in result.stdout
+    assert "two, pooled" in result.stdout
+    assert "F, mean" not in result.stdout
+    result = run("evaluate", *folders, "--index", index, "--group", "labs", code=2)
+    assert "no such column: 'labs'. Columns: image_id, modality, lab" in result.stderr
+    result = run("evaluate", *folders, "--group", "lab", code=2)
+    assert "A group needs an index" in result.stderr
+
+
+def test_the_threshold_names_other_nuclei_correct(folders, tmp_path):
+    correct = {}
+    for threshold in (0.5, 0.9):
+        file = tmp_path / f"{threshold}.json"
+        result = run("evaluate", *folders, "--threshold", threshold, "--json", file)
+        record = json.loads(file.read_text())
+        assert record["threshold"] == threshold
+        correct[threshold] = record["summary"]["all"]["kinds"]["correct"]
+        assert f"At IoU {threshold:g}: {correct[threshold]} correct" in result.stdout
+    assert correct[0.9] < correct[0.5]
+    result = run("evaluate", *folders, "--threshold", 0.3, code=2)
+    assert "between 0.5 and 1: 0.3" in result.stderr
+
+
+def test_another_model_on_the_same_images(folders, tmp_path):
+    for name in SAMPLES:
+        truth = read_labels(SAMPLES[name].labels).image
+        write_labels(tmp_path / "better" / f"{name}.png", truth)
+    out = tmp_path / "out"
+    words = ("evaluate", tmp_path / "better", folders[1], "--compare", folders[0], "--out", out)
+    result = run(*words, "--per-image", "--json", tmp_path / "compared.json")
+    assert {p.name for p in out.iterdir()} == {
+        "differences.csv",
+        "comparison.json",
+        "comparison.html",
+    }
+    record = json.loads((tmp_path / "compared.json").read_text())
+    assert (record["one"], record["other"]) == ("better", "pred")
+    assert record["scores"]["average_precision"]["one"] == 1
+    assert record == json.loads((out / "comparison.json").read_text())
+    assert record["words"] in result.stdout
+    assert "stained, AP" in result.stdout

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ._surfaces import foreground_distances
+from ._surfaces import foreground_distances, without
 
 TITLE = "HD95 (px)"
 
@@ -32,8 +32,11 @@ def hausdorff_95(truth: np.ndarray, prediction: np.ndarray) -> float:
         In pixels, as MONAI computes it; 0 where both are empty, not a number where one is.
     """
     distances = foreground_distances(truth, prediction)
-    if distances is None:
-        return float("nan") if (truth > 0).any() or (prediction > 0).any() else 0.0
+    return of_distances(distances) if distances is not None else without(truth, prediction)
+
+
+def of_distances(distances: tuple[np.ndarray, np.ndarray]) -> float:
+    """The same from the distances of either outline's points to the other one."""
     return float(max(np.percentile(d, 95) for d in distances))
 
 

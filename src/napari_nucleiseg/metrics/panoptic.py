@@ -17,13 +17,13 @@ from ._matching import Overlaps
 TITLE = "PQ"
 
 
-def score(overlaps: Overlaps) -> float:
+def score(overlaps: Overlaps, threshold: float = 0.5) -> float:
     """Sum of matched IoU over TP + FP/2 + FN/2; 1 where neither image holds a nucleus."""
     if not overlaps.nuclei:
         return 1.0
     # equation 1 of the paper; TP + FP/2 + FN/2 is half of all nuclei. The paper matches at
     # IoU > 0.5, this (as AP does) at IoU >= 0.5
-    return 2 * float(overlaps.matched(0.5).sum()) / overlaps.nuclei
+    return 2 * float(overlaps.matched(threshold).sum()) / overlaps.nuclei
 
 
 def panoptic_quality(truth: np.ndarray, prediction: np.ndarray) -> float:

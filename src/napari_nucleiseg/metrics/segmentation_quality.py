@@ -17,11 +17,11 @@ from ._matching import Overlaps
 TITLE = "SQ"
 
 
-def score(overlaps: Overlaps) -> float:
+def score(overlaps: Overlaps, threshold: float = 0.5) -> float:
     """Mean IoU of matches at IoU 0.5; 0 without a match, 1 where neither image holds a nucleus."""
     if not overlaps.nuclei:
         return 1.0
-    matched = overlaps.matched(0.5)
+    matched = overlaps.matched(threshold)
     return float(matched.mean()) if len(matched) else 0.0
 
 

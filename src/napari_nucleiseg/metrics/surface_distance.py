@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ._surfaces import foreground_distances
+from ._surfaces import foreground_distances, without
 
 TITLE = "ASD (px)"
 
@@ -31,8 +31,11 @@ def surface_distance(truth: np.ndarray, prediction: np.ndarray) -> float:
         In pixels, as MONAI computes it; 0 where both are empty, not a number where one is.
     """
     distances = foreground_distances(truth, prediction)
-    if distances is None:
-        return float("nan") if (truth > 0).any() or (prediction > 0).any() else 0.0
+    return of_distances(distances) if distances is not None else without(truth, prediction)
+
+
+def of_distances(distances: tuple[np.ndarray, np.ndarray]) -> float:
+    """The same from the distances of either outline's points to the other one."""
     return float(np.concatenate(distances).mean())
 
 
