@@ -18,7 +18,7 @@ from ..config import SegmentConfig
 from ..errors import NucleisegError
 from ..events import Decoding, DeviceChosen, Event, Notice, Segmented, TileDone
 from ..io import SUFFIXES
-from ..session import COMPARING, Opened, Scored
+from ..session import Opened, Scored
 from . import memory
 from .bridge import bridge_of
 from .forms import ElidedComboBox, Fold, Form, shrink
@@ -179,7 +179,7 @@ class SegmentDock(QWidget):
             part.failed.connect(self.outcome.fail)
         heard = [
             (session.event, self._on_event),
-            (session.failed, self.outcome.fail),
+            (session.failed, self._on_failed),
             (session.state_changed, self._show_state),
         ]
         listen(self, heard)
@@ -258,7 +258,7 @@ class SegmentDock(QWidget):
 
     def _show_state(self, state: str) -> None:
         is_busy = state in ("running", "stopping")
-        is_own = self._session.doing != COMPARING
+        is_own = self._session.is_segmenting
         self._running.setVisible(is_busy and is_own)
         self.cancel_button.setEnabled(state == "running")
         self.images.set_enabled(not is_busy)
@@ -273,7 +273,7 @@ class SegmentDock(QWidget):
         if not is_own:
             # another dock shows it; what was said here stays
             said = self.outcome.said.state
-            self.outcome.say_state("running" if is_busy else said, COMPARING if is_busy else "")
+            self.outcome.say_state("running" if is_busy else said, self._session.doing * is_busy)
             return
         more = ""
         if state == "running":
@@ -330,6 +330,11 @@ class SegmentDock(QWidget):
         elif isinstance(event, Opened):
             for said in event.micrograph.notices:
                 self.outcome.say(said)
+
+    def _on_failed(self, error: Exception) -> None:
+        """Show what failed here, or beside other work; what another dock started, it shows."""
+        if self._session.is_segmenting or not self._session.is_busy:
+            self.outcome.fail(error)
 
     def _segment(self) -> None:
         layer, images = self.layer, self.images
