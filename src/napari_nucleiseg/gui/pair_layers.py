@@ -78,10 +78,12 @@ def look_at(
         viewer.dims.set_point(first + axis, corners[0][axis])
     extent = np.abs(corners[1] - corners[0])[[down, across]]
     middle = ((corners[0] + corners[1]) / 2)[[down, across]]
-    viewer.camera.center = (0, *middle)
-    # its name since napari 0.9
-    canvas = viewer.canvas.size if hasattr(viewer, "canvas") else viewer._canvas_size
-    viewer.camera.zoom = 0.8 * float(min(np.asarray(canvas) / np.maximum(extent, 1e-9)))
+    # their places since napari 0.9
+    is_new = hasattr(viewer, "scene")
+    camera = viewer.scene.camera if is_new else viewer.camera
+    canvas = viewer.canvas.size if is_new else viewer._canvas_size
+    camera.center = (0, *middle)
+    camera.zoom = 0.8 * float(min(np.asarray(canvas) / np.maximum(extent, 1e-9)))
 
 
 def look_at_nucleus(viewer: Any, labels: Labels, number: int) -> None:
