@@ -40,11 +40,13 @@ from napari_nucleiseg.training import train
 TINY = {
     "nuclei_unet": {"widths": [16, 16, 16]},
     "unet": {"channels": [16, 32]},
-    "unetr": {"image_px": 64, "hidden": 48, "mlp": 96, "heads": 4},
+    "unetr": {"image_px": 128, "hidden": 48, "mlp": 96, "heads": 4},
     "flexible_unet": {"norm": "batch"},
     "mask_rcnn": {"channels": 32, "head_width": 32},
 }
 LEARNT = {"nuclei_unet": 60}
+# a network of one size: with small tiles, a micrograph has very many
+PATCH = {"unetr": 128}
 
 
 def make_parent(folder, architecture):
@@ -60,7 +62,7 @@ def make_parent(folder, architecture):
         epochs=1,
         steps_per_epoch=LEARNT.get(architecture, 2),
         batch_size=2,
-        patch_px=64,
+        patch_px=PATCH.get(architecture, 64),
         held_out=0,
         threads=1,
         device="cpu",
@@ -186,7 +188,7 @@ def test_every_architecture_can_be_fine_tuned(architecture, parent, tmp_path, mo
     # one crop: networks that have learned nothing find thousands of nuclei in each
     monkeypatch.setattr(task, "read_replay", lambda n, s: list(read_few(n, tuple(s), 12)[:1]))
     start = parent if architecture == "nuclei_unet" else make_parent(tmp_path, architecture)
-    config = settings(start, steps=1, patch_px=64)
+    config = settings(start, steps=1, patch_px=PATCH.get(architecture, 64))
     # enough nuclei to hold some out: cross-validation would train three networks
     *_, done = finetune(write_corrections(tmp_path / "few", side=260), config, tmp_path / "out")
     assert isinstance(done, Finetuned)

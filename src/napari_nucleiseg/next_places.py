@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
 
 from .channels import choose_pixels
 from .config import SegmentConfig
@@ -217,5 +218,6 @@ def _picture(
     columns = slice(region.x, region.x + region.width)
     part = rescale(pixels[rows, columns], *limits, 1.0)
     picture = np.moveaxis(part * 255 + 0.5, 0, -1).astype(np.uint8)
-    picture[outlines(labels[rows, columns])] = OUTLINE_RGB
+    # wide enough to be seen in a picture the size of a thumb
+    picture[ndimage.binary_dilation(outlines(labels[rows, columns]))] = OUTLINE_RGB
     return picture
