@@ -147,6 +147,7 @@ def test_case_5_a_mixed_folder_is_told_apart(view, data, work, qtbot):
     assert "brightfield.png" in view.outcome.sentence.text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("colours", [False, True])
 def test_case_17_a_mask_is_told_and_split_in_a_copy(view, data, work, qtbot, colours):
     work(here)
@@ -182,6 +183,7 @@ def test_case_17_a_mask_is_told_and_split_in_a_copy(view, data, work, qtbot, col
     assert f"3 pairs are in {copy}" in view.outcome.notices.text()
 
 
+@pytest.mark.slow
 def test_leave_takes_a_remedy_back_and_all_of_them_can_be_chosen(view, data, work, qtbot):
     work(here)
     path = data / "masks" / "fluorescence.png"
@@ -253,6 +255,7 @@ def test_places_that_were_not_reviewed_are_shown_as_background(view, viewer, dat
 # --- what the network sees ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_preview_shows_the_patches_that_the_training_draws(viewer, data, work, qtbot):
     work(here)
     config = FinetuneConfig(batch_size=2, patch_px=64, threads=1, device="cpu", seed=3)
@@ -443,6 +446,7 @@ def test_a_long_name_and_many_findings_fit_into_300_px(dock, data, qtbot):
     assert table.rowHeight(0) > 40
 
 
+@pytest.mark.slow
 def test_opening_the_dock_imports_no_torch():
     import subprocess
     import sys
