@@ -73,6 +73,7 @@ def main() -> None:
     measure(viewer)
     batch(viewer)
     compare_models(viewer)
+    check_training_data(viewer)
     viewer.close()
 
 
@@ -148,6 +149,56 @@ def compare_models(viewer) -> None:
     wait(lambda: dock.table.topLevelItemCount() == 3 and dock.compare_button.isEnabled(), 300)
     settle()
     viewer.screenshot(str(IMAGES / "compare.png"), canvas_only=False, flash=False)
+
+
+def check_training_data(viewer) -> None:
+    """Check a training folder with some faults, and look at the place worst drawn."""
+    import numpy as np
+    from PIL import Image
+
+    from napari_nucleiseg.io import write_labels
+    from napari_nucleiseg.samples import SAMPLES, read_sample
+
+    for dock in list(viewer.window.dock_widgets.values()):
+        viewer.window.remove_dock_widget(dock)
+    viewer.layers.clear()
+    data = Path(_HOME.name) / "corrected"
+    for name, sample in SAMPLES.items():
+        _, labels = read_sample(name)
+        for folder in ("images", "masks"):
+            (data / folder).mkdir(parents=True, exist_ok=True)
+        (data / "images" / f"{name}.png").write_bytes(sample.micrograph.read_bytes())
+        if name == "fluorescence":
+            mask = np.where(labels > 0, 255, 0).astype(np.uint8)
+            Image.fromarray(mask).save(data / "masks" / f"{name}.png")
+            continue
+        rows, columns = np.nonzero(labels == 7)
+        y, x = int(rows.mean()), int(columns.mean())
+        if name == "stained":
+            labels[y - 1 : y + 2, x - 1 : x + 2] = 0
+        write_labels(data / "masks" / f"{name}.tif", labels)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-nucleiseg", "Check training data")
+    dock = getattr(dock, "__wrapped__", dock)
+    session = dock.view._session
+    dock.folder.setText(str(data))
+    dock.folder.editingFinished.emit()
+    dock.folder.setText("~/corrected")
+    for pressed in (dock.view.check_button, dock.view.preview_button):
+        pressed.click()
+        wait(lambda: not session.is_busy, 300)
+    table = dock.view.table
+    at = next(i for i in range(table.rowCount()) if table.item(i, 0).text() == "stained")
+    table.selectRow(at)
+    table.cellClicked.emit(at, 0)
+    wait(lambda: len(viewer.layers) == 2)
+    settle()
+    viewer.screenshot(str(IMAGES / "check.png"), canvas_only=False, flash=False)
+    dock.view.hide()
+    dock.next_place.find_button.click()
+    wait(lambda: not session.is_busy, 300)
+    dock.next_place.go_next()
+    settle()
+    viewer.screenshot(str(IMAGES / "next-place.png"), canvas_only=False, flash=False)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,15 @@ import pytest
 from PIL import Image
 
 from napari_nucleiseg.data.pairs import find_pairs
-from napari_nucleiseg.doctor import Checked, ImageChecked, check, known_diameter
+from napari_nucleiseg.diagnosis import FIXES, VERBS
+from napari_nucleiseg.doctor import (
+    Checked,
+    ImageChecked,
+    PairRead,
+    check,
+    known_diameter,
+    read_pair,
+)
 from napari_nucleiseg.editing import State
 from napari_nucleiseg.errors import FileError, SettingError, TrainingError
 from napari_nucleiseg.events import Saved
@@ -115,6 +123,52 @@ def test_an_image_twice_is_told_and_left_out_of_the_copy(data, tmp_path):
     assert [(p.name, p.split) for p in pairs] == [("fluorescence", "train"), ("stained", "train")]
     for kind in ("images", "masks"):
         assert (data / kind / "twin.png").is_file()
+
+
+def test_remedies_are_chosen_for_each_pair_and_the_others_are_copied_as_they_are(data, tmp_path):
+    before = {}
+    for name in ("fluorescence", "stained"):
+        labels = read_labels(data / "masks" / f"{name}.png").image.copy()
+        rows, columns = np.nonzero(labels == 7)
+        y, x = int(rows.mean()), int(columns.mean())
+        labels[y - 1 : y + 2, x - 1 : x + 2] = 0
+        write_labels(data / "masks" / f"{name}.png", labels)
+        before[name] = labels
+    chosen = {"stained": ("holes",), "fluorescence": ()}
+    events = list(check(data, fixes=chosen, out=tmp_path / "copy"))
+    fixed = {e.name: e.fixed for e in events if isinstance(e, ImageChecked)}
+    assert fixed == {
+        "brightfield": (),
+        "fluorescence": (),
+        "stained": ("holes of 1 nucleus filled",),
+    }
+    holes = [f for e in events[:-2] for f in e.findings if f.kind == "holes"]
+    assert [f.numbers for f in holes] == [(7,), (7,)]
+    copies = {n: read_labels(tmp_path / "copy" / "masks" / f"{n}.tif").image for n in before}
+    assert np.array_equal(copies["fluorescence"], before["fluorescence"])
+    assert not np.array_equal(copies["stained"], before["stained"])
+    assert not any(
+        f.kind == "holes" for i in result(tmp_path / "copy").images[2:] for f in i.findings
+    )
+
+
+def test_no_remedy_chosen_copies_nothing(data, tmp_path):
+    assert result(data, fixes={"stained": ()}, out=tmp_path / "copy").problems == 0
+    assert not (tmp_path / "copy").exists()
+    with pytest.raises(SettingError, match="Unknown remedy"):
+        result(data, fixes={"stained": ("magic",)}, out=tmp_path / "copy")
+
+
+def test_every_remedy_has_a_word_for_its_button():
+    assert VERBS.keys() == FIXES.keys()
+
+
+def test_a_pair_is_read_to_be_looked_at(data):
+    pairs, _ = find_pairs(data)
+    (read,) = read_pair(pairs[1])
+    assert isinstance(read, PairRead)
+    assert (read.pair.name, read.micrograph.name) == ("fluorescence", "fluorescence")
+    assert np.array_equal(read.labels, read_labels(pairs[1].labels).image)
 
 
 def test_a_project_tells_what_was_not_reviewed(data):

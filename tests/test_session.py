@@ -130,6 +130,37 @@ def test_a_small_question_leaves_the_main_work_alone(fluorescence):
     assert session.state == "idle"
 
 
+def test_work_that_a_dock_brings_is_main_work():
+    def tiles(count):
+        yield TileDone(1, count)
+
+    session = Session(work_in=lambda function, *args: function(*args))
+    heard = listen(session)
+    assert session.is_segmenting
+    session.do("Counting tiles", lambda work_in: work_in(tiles, 3))
+    assert heard == ["running", TileDone(1, 3), "done"]
+    assert session.doing == "Counting tiles"
+    assert not session.is_segmenting
+    session.segment(PLAIN)
+    assert session.is_segmenting
+
+
+def test_a_question_that_a_dock_brings_is_answered_beside_main_work():
+    def tiles(count):
+        yield TileDone(1, count)
+
+    later = Later()
+    session = Session(later)
+    heard = listen(session)
+    session.segment(PLAIN)
+    session.ask("tiles", "Counting tiles", tiles, 3)
+    session.ask("tiles", "Counting tiles", tiles, 4)
+    for task in later.tasks[1:]:
+        run_now(task)
+    assert heard == ["running", TileDone(1, 4)]
+    assert session.doing == "Segmenting plain"
+
+
 def test_small_questions_do_not_wait_for_the_main_work(fluorescence):
     later, work = Later(), []
     session = Session(later, lambda function, *args: work.append(function))

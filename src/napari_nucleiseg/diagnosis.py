@@ -41,6 +41,8 @@ class Finding:
         Name of the safe remedy in `FIXES`; empty where only a person can help.
     is_problem : bool
         Whether training suffers; else it is good to know.
+    numbers : tuple of int
+        Of the nuclei it is about; empty where it is about the whole pair.
     """
 
     kind: str
@@ -48,11 +50,17 @@ class Finding:
     remedy: str
     fix: str = ""
     is_problem: bool = True
+    numbers: tuple[int, ...] = ()
 
     @property
     def sentence(self) -> str:
         """All of it as a line."""
         return f"{self.text}. {self.remedy}."
+
+    @property
+    def sentence_in_window(self) -> str:
+        """All of it, without the flag of the command line."""
+        return f"{self.text}. {self.remedy.partition(': --fix')[0]}."
 
 
 FIXES = {
@@ -63,6 +71,16 @@ FIXES = {
     "waist": "split merged nuclei at their waist",
     "shift": "move a shifted label image onto its nuclei",
     "duplicates": "leave out the second of two equal micrographs",
+}
+# the same in a word or two, for a button
+VERBS = {
+    "split": "Split",
+    "pieces": "Number",
+    "tiny": "Remove",
+    "holes": "Fill",
+    "waist": "Split",
+    "shift": "Move",
+    "duplicates": "Leave out",
 }
 
 
@@ -233,7 +251,8 @@ def _shapes(labels: np.ndarray) -> Iterator[Finding]:
             first = ", ".join(str(n) for n in list(numbers)[:5])
             more = ", ..." if len(numbers) > 5 else ""
             text = f"{_several(len(numbers), what)} (number {first}{more})"
-            yield Finding(kind, text, f"{remedy}: --fix {fix}", fix)
+            all_of_them = tuple(int(n) for n in numbers)
+            yield Finding(kind, text, f"{remedy}: --fix {fix}", fix, numbers=all_of_them)
 
 
 def check_fixes(names: Collection[str]) -> tuple[str, ...]:

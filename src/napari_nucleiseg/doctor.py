@@ -21,8 +21,9 @@ from .files import write_text
 from .instances import diameters
 from .intensity import NormaliseConfig, normalise
 from .io import SUFFIXES, BinaryMask, ColourMask, LooksLikeMicrograph, read_micrograph, write_labels
+from .micrograph import Micrograph
 from .project import Corrections
-from .store import ModelCard
+from .store import ModelCard, find_model
 
 OTHER_FILES = {"index.csv"}
 
@@ -43,6 +44,8 @@ class ImageChecked(Event):
     fixed : tuple of str
         What was done about them, in the copy.
     done, total : int
+    pair : Pair
+        What was looked at.
     """
 
     name: str
@@ -53,6 +56,24 @@ class ImageChecked(Event):
     fixed: tuple[str, ...]
     done: int
     total: int
+    pair: Pair
+
+
+@dataclass(frozen=True)
+class PairRead(Event):
+    """A pair was read, to be looked at by a person.
+
+    Attributes
+    ----------
+    pair : Pair
+    micrograph : Micrograph
+    labels : (H, W) int32 ndarray
+        0 background, -1 ignored.
+    """
+
+    pair: Pair
+    micrograph: Micrograph
+    labels: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -105,7 +126,7 @@ def check(
     data: Path,
     model: ModelCard | None = None,
     *,
-    fixes: Collection[str] = (),
+    fixes: Collection[str] | Mapping[str, Collection[str]] = (),
     out: Path | None = None,
 ) -> Iterator[Event]:
     """Look at all training pairs; the originals are never changed.
@@ -116,8 +137,9 @@ def check(
         A folder or project; see `napari_nucleiseg.data.pairs.find_pairs`.
     model : ModelCard, optional
         What is to be fine-tuned; sizes are compared with what it knows.
-    fixes : collection of str
-        Safe remedies to apply, of `napari_nucleiseg.diagnosis.FIXES`, or "all".
+    fixes : collection of str, or mapping of str to collection of str
+        Safe remedies to apply, of `napari_nucleiseg.diagnosis.FIXES`, or "all"; or for each pair
+        by its name the remedies that were chosen for it. Pairs that are not named stay as they are.
     out : Path, optional
         Where a training folder with the remedied pairs is written; needed for ``fixes``.
 
@@ -133,8 +155,13 @@ def check(
     SettingError, FileError
         If a remedy is unknown, or ``out`` cannot be used.
     """
-    names = check_fixes(fixes)
-    if names:
+    if isinstance(fixes, Mapping):
+        chosen = {name: check_fixes(own) for name, own in fixes.items()}
+        everywhere: tuple[str, ...] = ()
+    else:
+        chosen, everywhere = {}, check_fixes(fixes)
+    is_copied = bool(everywhere or any(chosen.values()))
+    if is_copied:
         _check_out(out)
     pairs, notices = find_pairs(data)
     general = [Finding("no partner", text, "Add it, or leave it") for text in notices]
@@ -145,7 +172,8 @@ def check(
     for n, pair in enumerate(pairs, start=1):
         result, array, labels = _look_at(pair, model, seen)
         done: list[str] = []
-        if names and out is not None and array is not None and labels is not None:
+        names = chosen.get(pair.name, everywhere)
+        if is_copied and out is not None and array is not None and labels is not None:
             if pair.class_files:
                 done.append("left out of the copy: it has a label image for each class")
             elif "duplicates" in names and any(f.fix == "duplicates" for f in result):
@@ -154,22 +182,55 @@ def check(
                 fixed, done = fix(array, labels, result, names)
                 name = _copy(pair, fixed, out)
                 kept.append((name, pair.split))
-        elif names:
+        elif is_copied:
             done.append("left out of the copy")
         count = 0 if labels is None else len(diameters(labels))
         median = float(np.median(diameters(labels))) if labels is not None and count else 0.0
         found = tuple(result)
         images.append(
             ImageChecked(
-                pair.name, pair.micrograph, count, median, found, tuple(done), n, len(pairs)
+                pair.name, pair.micrograph, count, median, found, tuple(done), n, len(pairs), pair
             )
         )
         yield images[-1]
-    if names and out is not None and kept:
+    if is_copied and out is not None and kept:
         rows = "".join(f'"{name}",{split}\n' for name, split in kept)
         write_text(out / "index.csv", "image_id,split\n" + rows)
         yield Saved(out, f"{len(kept)} pairs")
     yield Checked(tuple(images), tuple(general))
+
+
+def check_for(
+    data: Path, model: str, fixes: Mapping[str, Collection[str]], out: Path | None
+) -> Iterator[Event]:
+    """Do the same with a model by its name and values alone, for a child process.
+
+    Parameters
+    ----------
+    data, fixes, out
+        See `check`.
+    model : str
+        A name or the path of a file.
+    """
+    yield from check(data, find_model(model), fixes=fixes, out=out)
+
+
+def read_pair(pair: Pair) -> Iterator[Event]:
+    """Read a pair for a person to look at.
+
+    Yields
+    ------
+    Event
+        `PairRead`.
+
+    Raises
+    ------
+    NucleisegError
+        If one of its files cannot be read.
+    """
+    micrograph = read_micrograph(pair.micrograph)
+    labels, _ = read_truth(pair, 1)
+    yield PairRead(pair, micrograph, np.asarray(labels, np.int32))
 
 
 def _check_out(out: Path | None) -> None:

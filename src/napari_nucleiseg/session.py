@@ -47,11 +47,10 @@ PATIENCE_S = 2.0
 _LOOK_S = 0.1
 COMPARING = "Comparing models"
 MEASURING = "Measuring nuclei"
-BATCH = "Segmenting a folder"
+BATCH = "Working through a folder"
 EVALUATING = "Comparing with the truth"
 EVALUATING_FOLDERS = "Evaluating folders"
-# main work that has a dock of its own; the dock of segmentation shows all other
-WITH_OWN_DOCK = frozenset({COMPARING, MEASURING, BATCH, EVALUATING, EVALUATING_FOLDERS})
+SEGMENTING, OPENING = "Segmenting", "Opening"
 
 
 @dataclass(frozen=True)
@@ -322,6 +321,11 @@ class Session:
         return self._doing
 
     @property
+    def is_segmenting(self) -> bool:
+        """Whether the main work is or was to find nuclei, or to open an image for that."""
+        return not self._doing or self._doing.startswith((SEGMENTING, OPENING))
+
+    @property
     def config(self) -> SegmentConfig:
         """The settings in force."""
         return self._config
@@ -384,11 +388,11 @@ class Session:
                 yield Loaded()
             yield from self._work_in(segment_and_score, loaded, chosen, truth, earlier)
 
-        self._start("main", f"Segmenting {title}", work())
+        self._start("main", f"{SEGMENTING} {title}", work())
 
     def open(self, path: Path) -> None:
         """Read a micrograph from a file; `Opened` brings it."""
-        self._start("main", f"Opening {path.name}", self._work_in(_opened, path))
+        self._start("main", f"{OPENING} {path.name}", self._work_in(_opened, path))
 
     def compare(self, models: Sequence[str], items: Sequence[Annotated], kept: KeptLabels) -> None:
         """Let models segment the same micrographs with the session's settings, and score them.
@@ -521,6 +525,34 @@ class Session:
         """Evaluate folders and write a report; see `judging.judge_folders`."""
         work = partial(judge_folders, **options)
         self._start("main", EVALUATING_FOLDERS, self._work_in(work, *args))
+
+    def do(self, title: str, work: Callable[[WorkIn], Iterator[Event]]) -> None:
+        """Start main work that a dock brings along; its events come as all others do.
+
+        Parameters
+        ----------
+        title : str
+            What it does, in words; `doing` from now on.
+        work : callable
+            Called with ``work_in``, see the class: gives the iterator of events.
+        """
+        self._start("main", title, work(self._work_in))
+
+    def ask(
+        self, kind: str, title: str, function: Callable[..., Iterator[Event]], *args: Any
+    ) -> None:
+        """Ask a small question beside main work; a new one takes the place of one of its kind.
+
+        Parameters
+        ----------
+        kind : str
+            What tells it from other questions.
+        title : str
+            What it does, in words.
+        function : callable
+            Gives an iterator of events; with its arguments.
+        """
+        self._start(kind, title, self._ask_in(function, *args))
 
     def score(self, labels: np.ndarray, truth: np.ndarray) -> None:
         """Compare a label image with the true one; `Scored` brings the numbers."""

@@ -17,6 +17,7 @@ from .events import Segmented, Streamed, TileDone
 if TYPE_CHECKING:
     from .comparing import Comparing, ModelScores
     from .evaluation import Evaluated
+    from .next_places import Ranking
     from .store import ModelCard
 
 DEVICES = {"cpu": "CPU", "cuda": "NVIDIA GPU", "mps": "Apple GPU", "auto": "auto"}
@@ -103,6 +104,18 @@ def comparing(event: Comparing, seconds: float) -> str:
     image = f"image {event.image_number} of {event.images}"
     tile = f", tile {event.tile} of {event.tiles}" if event.tiles > 1 else ""
     return f"{model}, {image}{tile}{time_left(event.share, seconds)}"
+
+
+def ranking(event: Ranking, seconds: float) -> str:
+    """Say how far the looking for places is, and what is left from the first tenth on.
+
+    Parameters
+    ----------
+    event : Ranking
+    seconds : float
+        Time it took so far.
+    """
+    return f"image {event.number} of {event.images}{time_left(event.share, seconds)}"
 
 
 def comparison(models: Sequence[ModelScores]) -> str:

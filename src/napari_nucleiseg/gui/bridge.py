@@ -21,7 +21,7 @@ from ..child import Child
 from ..errors import ShapeError
 from ..events import Event, Notice, Segmented
 from ..micrograph import Micrograph
-from ..session import WITH_OWN_DOCK, Opened, Session
+from ..session import Opened, Session
 from . import memory
 from .job import run_in_thread
 from .layers import (
@@ -259,7 +259,7 @@ class Bridge:
     def _on_removed(self, event: Any) -> None:
         if self._question is not None and self._question.layer() is event.value:
             self._question = None
-            if self.session.doing not in WITH_OWN_DOCK:
+            if self.session.is_segmenting:
                 self.session.cancel()
 
     def _place(self, event: Segmented) -> None:

@@ -18,7 +18,7 @@ from ..config import SegmentConfig
 from ..errors import NucleisegError
 from ..events import Decoding, DeviceChosen, Event, Notice, Segmented, TileDone
 from ..io import SUFFIXES
-from ..session import WITH_OWN_DOCK, Opened, Scored
+from ..session import Opened, Scored
 from . import memory
 from .bridge import bridge_of
 from .forms import ElidedComboBox, Fold, Form, shrink
@@ -259,7 +259,7 @@ class SegmentDock(QWidget):
 
     def _show_state(self, state: str) -> None:
         is_busy = state in ("running", "stopping")
-        is_own = self._session.doing not in WITH_OWN_DOCK
+        is_own = self._session.is_segmenting
         self._running.setVisible(is_busy and is_own)
         self.cancel_button.setEnabled(state == "running")
         self.images.set_enabled(not is_busy)
@@ -333,7 +333,8 @@ class SegmentDock(QWidget):
                 self.outcome.say(said)
 
     def _on_failed(self, error: Exception) -> None:
-        if not (self._session.is_busy and self._session.doing in WITH_OWN_DOCK):
+        """Show what failed here, or beside other work; what another dock started, it shows."""
+        if self._session.is_segmenting or not self._session.is_busy:
             self.outcome.fail(error)
 
     def _segment(self) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+import numpy as np
 from qtpy.QtCore import QObject, Qt
-from qtpy.QtGui import QGuiApplication
+from qtpy.QtGui import QGuiApplication, QImage, QPixmap
 from qtpy.QtWidgets import (
     QComboBox,
     QDialog,
@@ -61,6 +62,14 @@ def paint_main(pressed: QPushButton, theme: Any) -> None:
         f"QPushButton:hover {{ background-color: {theme.highlight.as_hex()}; }}"
         f"QPushButton:focus {{ border: 1px solid {words}; }}"
     )
+
+
+def pixmap(picture: np.ndarray) -> QPixmap:
+    """Make of an (H, W, 3) uint8 array what Qt can show."""
+    height, width, _ = picture.shape
+    rows = picture.tobytes()  # in C order, whatever the array's is
+    # Qt's image borrows the bytes; the pixmap has its own
+    return QPixmap.fromImage(QImage(rows, width, height, 3 * width, QImage.Format.Format_RGB888))
 
 
 def copy(words: str) -> None:
