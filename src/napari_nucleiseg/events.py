@@ -83,6 +83,23 @@ class Segmented(Event):
 
 
 @dataclass(frozen=True)
+class Planned(Notice):
+    """How long a fine-tuning is going to learn.
+
+    Attributes
+    ----------
+    epochs, steps_per_epoch : int
+        Of each training.
+    runs : int
+        Trainings: the new model's, and those of a cross-validation.
+    """
+
+    epochs: int
+    steps_per_epoch: int
+    runs: int
+
+
+@dataclass(frozen=True)
 class BatchDone(Event):
     """One optimizer step."""
 
@@ -152,6 +169,34 @@ class Comparing(Event):
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """Scores of an old and a new model on the same images.
+
+    Attributes
+    ----------
+    where : str
+        Which images, in words.
+    images, nuclei : int
+    before, after : dict of float
+        ``dice``, ``iou``, ``ap50``, ``ap``, ``pq`` of all nuclei taken together.
+    words : str
+        Whether the difference in AP is beyond chance; empty where there are too few images.
+    """
+
+    where: str
+    images: int
+    nuclei: int
+    before: dict[str, float]
+    after: dict[str, float]
+    words: str
+
+    @property
+    def gain(self) -> float:
+        """Difference in AP."""
+        return self.after["ap"] - self.before["ap"]
+
+
+@dataclass(frozen=True)
 class Finetuned(Event):
     """A fine-tuned model is saved, was read back, and has been compared with the old one.
 
@@ -165,7 +210,7 @@ class Finetuned(Event):
         Whether it wins on corrections it has not learned from and still knows the old.
     reason : str
         Why, or why not, in one sentence.
-    comparisons : tuple of `napari_nucleiseg.proof.Comparison`
+    comparisons : tuple of Comparison
         Held-out corrections, where there are any, and the replay set.
     share : float
         How far it went from the old model's weights to the trained ones, 0..1.
@@ -175,5 +220,5 @@ class Finetuned(Event):
     name: str
     recommended: bool
     reason: str
-    comparisons: tuple[Any, ...]
+    comparisons: tuple[Comparison, ...]
     share: float

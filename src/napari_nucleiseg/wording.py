@@ -69,10 +69,10 @@ def progress(event: TileDone, seconds: float) -> str:
     seconds : float
         Time the tiles done so far took.
     """
-    return f"tile {event.done} of {event.total}{_left(event.done / event.total, seconds)}"
+    return f"tile {event.done} of {event.total}{left(event.done / event.total, seconds)}"
 
 
-def _left(share: float, seconds: float) -> str:
+def left(share: float, seconds: float) -> str:
     """Say how long the rest will take, as soon as that can be told."""
     if not 0.1 <= share < 1:
         return ""
@@ -93,7 +93,7 @@ def comparing(event: Comparing, seconds: float) -> str:
     model = f"model {event.model_number} of {event.models}"
     image = f"image {event.image_number} of {event.images}"
     tile = f", tile {event.tile} of {event.tiles}" if event.tiles > 1 else ""
-    return f"{model}, {image}{tile}{_left(event.share, seconds)}"
+    return f"{model}, {image}{tile}{left(event.share, seconds)}"
 
 
 def comparison(models: Sequence[ModelScores]) -> str:

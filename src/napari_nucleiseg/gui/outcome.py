@@ -30,6 +30,7 @@ class Said:
 STATES = {
     "idle": "Ready",
     "running": "Running",
+    "paused": "Paused",
     "stopping": "Stopping",
     "done": "Done",
     "cancelled": "Cancelled",
@@ -125,6 +126,7 @@ class Outcome(QWidget):
         error, strong, warning = (c.as_hex() for c in (theme.error, theme.current, theme.warning))
         bars = {
             "running": (strong, ""),
+            "paused": (warning, ""),
             "stopping": (warning, ""),
             "cancelled": (warning, ""),
             "done": (strong, " font-weight: bold;"),
