@@ -31,6 +31,11 @@ class LeftOut(Notice):
 
 
 @dataclass(frozen=True)
+class Detail(Notice):
+    """Something for who wants to know all."""
+
+
+@dataclass(frozen=True)
 class DeviceChosen(Event):
     """The device and network runtime that will be used, and why."""
 
@@ -83,7 +88,7 @@ class Segmented(Event):
 
 
 @dataclass(frozen=True)
-class Planned(Notice):
+class Planned(Detail):
     """How long a fine-tuning is going to learn.
 
     Attributes

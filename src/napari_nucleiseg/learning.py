@@ -88,6 +88,8 @@ class Learning:
         Drains a `Task`; by default at once. Pausing needs one that does so on a thread.
     apart : callable
         Makes the `Place` of work that is to run in a process of its own.
+    here : callable
+        Makes that of work in this process.
 
     Attributes
     ----------
@@ -100,8 +102,13 @@ class Learning:
     failed = Signal(Exception)
     state_changed = Signal(str)
 
-    def __init__(self, run: Runner = run_now, apart: Callable[[], Place] = Here) -> None:
-        self._run, self._apart = run, apart
+    def __init__(
+        self,
+        run: Runner = run_now,
+        apart: Callable[[], Place] = Here,
+        here: Callable[[], Place] = Here,
+    ) -> None:
+        self._run, self._apart, self._here = run, apart, here
         self._state: State = "idle"
         self._task: Task | None = None
         self._place: Place = Here()
@@ -143,7 +150,7 @@ class Learning:
         if self.is_busy:
             return
         self.lesson = lesson
-        place = self._apart() if own_process else Here()
+        place = self._apart() if own_process else self._here()
         work = self._lesson_work(lesson, prepare, resume, place)
         self._start(f"Learning {lesson.config.name}", work, place)
 

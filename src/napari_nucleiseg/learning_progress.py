@@ -102,7 +102,7 @@ class Progress:
         if event.progress - self._first_share >= 0.05 or event.progress > 0.9:
             left = seconds * (1 - event.progress) / max(done, 1e-9)
             left += _COMPARED_AGAIN * self._comparing_s
-            after = f" · {wording.duration(max(1, round(left)))} left"
+            after = f" · {wording.rest(left)}"
         self.words = f"learning{self._place(event)}{after}"
 
     def _place(self, event: BatchDone) -> str:

@@ -41,7 +41,6 @@ def show_before_after(
         )
     for layer in [x for x in viewer.layers if x.metadata.get(_OF) == id(image)]:
         viewer.layers.remove(layer)
-    at = viewer.layers.index(image) + 1
     made = []
     for what, data, model in (
         ("before", found.before, old),
@@ -54,8 +53,8 @@ def show_before_after(
             layer.colormap = DirectLabelColormap(color_dict=COLOURS)
             layer.contour = 3
             layer.opacity = 1.0
-        viewer.layers.insert(at, layer)
-        at += 1
+        # on top of all, so that what differs can be seen
+        viewer.layers.append(layer)
         made.append(layer)
     # one can be seen through the other by its eye in the layer list
     made[0].visible = False

@@ -24,6 +24,7 @@ from ..learning import Learning
 from ..micrograph import Micrograph
 from ..session import COMPARING, Opened, Session
 from . import memory
+from .in_window import InWindow
 from .job import run_in_thread
 from .layers import (
     RESULT,
@@ -106,7 +107,7 @@ class Bridge:
         child = Child()
         self.session = Session(run_in_thread, partial(_run, child), stop=child.stop)
         self.session.config = memory.recall_config()
-        self.learning = Learning(run_in_thread, Child)
+        self.learning = Learning(run_in_thread, Child, InWindow)
         self._question: Question | None = None
         # result layer of each image layer and plane, and what was put there
         self._results: weakref.WeakKeyDictionary[Layer, dict[Key, weakref.ref]] = (

@@ -19,6 +19,7 @@ from .layers import field_shape, plane_of, read_labels_layer, read_layer
 from .reviewed_shapes import areas_on
 from .widgets import (
     add_row,
+    align,
     button,
     fill,
     fill_data,
@@ -101,6 +102,7 @@ class CorrectionsChooser(QWidget):
         whole.setSpacing(4)
         whole.addLayout(top)
         whole.addWidget(self._layers)
+        align(top, form)
         heard = [(signal, self.show_layers) for signal in layer_list_signals(self._viewer)]
         listen(self, heard, bare=True)
         self.images.show_layers()
@@ -223,9 +225,3 @@ class CorrectionsChooser(QWidget):
         if found:
             self.folder.setText(found)
             self.changed.emit()
-
-    def set_enabled(self, enabled: bool) -> None:
-        """Let the user choose, or not."""
-        self.images.set_enabled(enabled)
-        for widget in (self.source, self._folder_row, self.nuclei, self.reviewed):
-            widget.setEnabled(enabled)

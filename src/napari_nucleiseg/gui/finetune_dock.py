@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QProgressBar, QTabWidget, QVBoxLayout, Q
 
 from ..before_after import BeforeAfter
 from ..errors import NucleisegError
-from ..events import Event, Finetuned, Notice, Planned
+from ..events import Detail, Event, Finetuned, Notice
 from ..io import SUFFIXES
 from ..learning_progress import Progress
 from ..lessons import Lesson, adopt, all_unfinished, check_name, unfinished
@@ -59,9 +59,11 @@ class FinetuneDock(QWidget):
         self.plot = LearningPlot()
         self.proof = ProofView(self._look, self._use, self._segment_again)
         self._again = Again(self._bridge, self)
+        self._about = text()
+        self._choices = column(self.corrections, self.settings, spacing=5)
         self._column = column(
-            self.corrections,
-            self.settings,
+            self._choices,
+            self._about,
             self._build_action(),
             self._build_unfinished(),
             self.outcome,
@@ -158,9 +160,13 @@ class FinetuneDock(QWidget):
         is_busy, is_open = learning.is_busy, state in ("running", "paused")
         self._running.setVisible(is_busy)
         self.learn_button.setVisible(not is_busy)
-        self.corrections.set_enabled(not is_busy)
-        self.settings.set_enabled(not is_busy)
-        self.reset_button.setEnabled(not is_busy)
+        # what is chosen cannot be changed now: its room is for the plots
+        is_learning = is_busy and not self._is_looking
+        self._choices.setVisible(not is_learning)
+        self._about.setVisible(is_learning)
+        self.expert.setVisible(not is_learning)
+        self._choices.setEnabled(not is_busy)
+        self.expert.setEnabled(not is_busy)
         self.proof.setEnabled(not is_busy)
         self.pause_button.setText("Continue" if state == "paused" else "Pause")
         self.pause_button.setEnabled(is_open)
@@ -245,6 +251,7 @@ class FinetuneDock(QWidget):
         self.plot.show()
         self._progress, self._is_looking = Progress(), False
         self._old_model = lesson.config.model
+        self._about.setText(self._in_short(lesson))
         self._show_progress()
         self._learning.start(
             lesson,
@@ -252,6 +259,12 @@ class FinetuneDock(QWidget):
             resume=resume,
             own_process=self.settings.own_process.isChecked(),
         )
+
+    def _in_short(self, lesson: Lesson) -> str:
+        layer = self.corrections.layer
+        is_open = lesson.data.parent == lesson.out and layer is not None
+        where = layer.name if is_open else lesson.data.name
+        return f"{lesson.config.model} → {lesson.config.name} · from {where}"
 
     def _on_event(self, event: Event) -> None:
         self._progress.hear(event)
@@ -270,7 +283,7 @@ class FinetuneDock(QWidget):
         """Whether a notice is for everybody: epochs and rates are for experts."""
         if self._is_looking:
             return False
-        return self.expert.is_open or not isinstance(event, Planned)
+        return self.expert.is_open or not isinstance(event, Detail)
 
     def _pause(self) -> None:
         if self._learning.state == "paused":

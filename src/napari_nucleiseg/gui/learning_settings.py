@@ -19,7 +19,7 @@ from ..schedules import SCHEDULES
 from ..session import Session
 from .forms import ElidedComboBox, shrink
 from .model_chooser import ModelChooser
-from .widgets import add_row, button, fill_data, form_layout, listen, small
+from .widgets import add_row, align, button, fill_data, form_layout, listen, small
 
 FORGETTING = (
     ("nothing it knew", "nothing"),
@@ -60,11 +60,12 @@ class LearningSettings(QWidget):
         self.name = shrink(QLineEdit())
         self.name.editingFinished.connect(self.changed.emit)
         add_row(form, "New name", self.name, "What the new model will be called")
-        lengths = [(f"{n} · {wording.duration(60 * m)}", n) for n, m in MINUTES.items()]
+        lengths = [(f"{n} · about {m:.0f} min", n) for n, m in MINUTES.items()]
         about = "On a laptop without a graphics card, comparing with the old model included"
         self.length = self._menu(form, "How long", lengths, about)
         about = "How much of what the old model can do the new one may unlearn"
         self.may_forget = self._menu(form, "May forget", list(FORGETTING), about)
+        align(form)
         self.expert = self._build_expert()
         self.models.show_models()
         self.show_name()
@@ -204,11 +205,6 @@ class LearningSettings(QWidget):
             self.name.setPlaceholderText(free_name(self._session.model))
         except NucleisegError as error:
             self.failed.emit(error)
-
-    def set_enabled(self, enabled: bool) -> None:
-        """Let the user change them, or not."""
-        self.setEnabled(enabled)
-        self.expert.setEnabled(enabled)
 
     def _menus(self) -> dict[str, ElidedComboBox]:
         names = ("length", "may_forget", "optimizer", "schedule", "loss", "variation", "device")

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 
 from .. import wording
 from ..events import Comparison, Finetuned
-from .widgets import button, row, text
+from .widgets import button, text
 
 SCORES = (
     ("dice", "Dice", "Agreement of all pixels in nuclei with the truth"),
@@ -56,6 +56,8 @@ class ProofView(QWidget):
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.table.horizontalHeader().setMinimumSectionSize(60)
+        self.table.setMinimumWidth(150)
         self.table.verticalHeader().setDefaultSectionSize(22)
         self.table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.words = text()
@@ -71,9 +73,10 @@ class ProofView(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        buttons = row(self.look_button, self.use_button)
-        buttons.layout().setStretch(1, 1)
-        for widget in (self.verdict, self.table, self.words, buttons, self.again_button):
+        for widget in (
+            *(self.verdict, self.table, self.words),
+            *(self.look_button, self.use_button, self.again_button),
+        ):
             layout.addWidget(widget)
         self._colours = ("", "")
         self.hide()
@@ -133,7 +136,7 @@ class ProofView(QWidget):
                     item.setForeground(QColor(_BETTER if change > 0 else _WORSE))
                 table.setItem(line, at, item)
         for at, comparison in enumerate(comparisons):
-            about = f"{comparison.where}: {wording.nuclei(comparison.nuclei)}"
+            about = f"{comparison.where}: {wording.nuclei(comparison.nuclei)}, not learned from"
             table.horizontalHeaderItem(at).setToolTip(about)
         table.setVisible(bool(comparisons))
         table.setFixedHeight(26 + 22 * len(SCORES) + 4)
@@ -142,5 +145,5 @@ class ProofView(QWidget):
 def _title(comparison: Comparison) -> str:
     """Say in two or three words on which nuclei."""
     if comparison.where.startswith("held-out"):
-        return f"Yours, held out ({comparison.nuclei})"
-    return f"What it knew ({comparison.nuclei})"
+        return "Your nuclei"
+    return "What it knew"
