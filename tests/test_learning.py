@@ -1,4 +1,4 @@
-"""What surrounds a fine-tuning in a window: its record, its progress in words, how models differ."""
+"""Around a fine-tuning in a window: its record, its progress in words, how models differ."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from napari_nucleiseg.errors import NucleisegError
 from napari_nucleiseg.gui.bridge import bridge_of
 from napari_nucleiseg.gui.compare_dock import CompareDock
 from napari_nucleiseg.gui.contributions import get_reader, write
+from napari_nucleiseg.gui.finetune_dock import FinetuneDock
 from napari_nucleiseg.gui.segment_dock import SegmentDock
 from napari_nucleiseg.io import read_labels, read_micrograph
 from napari_nucleiseg.samples import SAMPLES, read_sample
@@ -121,14 +122,15 @@ def titles_in(menu):
             yield item.command.title
 
 
-@pytest.mark.parametrize("dock", ["Segment nuclei", "Compare models"])
+@pytest.mark.parametrize("dock", ["Segment nuclei", "Compare models", "Fine-tune"])
 def test_the_docks_are_in_both_menus(plugin, dock):
     for menu in ("napari/layers/segment", "napari/plugins"):
         assert any(title.startswith(dock) for title in titles_in(menu)), menu
 
 
 @pytest.mark.parametrize(
-    ("title", "kind"), [("Segment nuclei", SegmentDock), ("Compare models", CompareDock)]
+    ("title", "kind"),
+    [("Segment nuclei", SegmentDock), ("Compare models", CompareDock), ("Fine-tune", FinetuneDock)],
 )
 def test_the_docks_open_from_the_menu_and_take_a_proxy(plugin, title, kind):
     _, dock = plugin.window.add_plugin_dock_widget(PLUGIN, title)
