@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 
 from napari.layers import Image
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, QTimer
 
 from ..errors import NucleisegError
 from .bridge import Bridge
@@ -13,27 +14,22 @@ from .layers import kind_of
 from .widgets import listen
 
 
-class Again(QObject):
+class Again:
     """A queue of images; it ends where one is cancelled.
 
     Parameters
     ----------
     bridge : Bridge
     owner : QObject
-
-    Attributes
-    ----------
-    failed : Signal(Exception)
-        An image cannot be segmented; the others are.
+        The dock, which keeps it.
+    failed : callable
+        Called with an error when an image cannot be segmented; the others are.
     """
 
-    failed = Signal(object)
-
-    def __init__(self, bridge: Bridge, owner: QObject) -> None:
-        super().__init__(owner)
-        self._bridge = bridge
+    def __init__(self, bridge: Bridge, owner: QObject, failed: Callable[[Exception], None]) -> None:
+        self._bridge, self._failed = bridge, failed
         self._left: list[weakref.ref[Image]] = []
-        listen(self, [(bridge.session.state_changed, self._on_state)])
+        listen(owner, [(bridge.session.state_changed, self._on_state)])
 
     def images(self) -> list[Image]:
         """Give the open images that were segmented already."""
@@ -53,7 +49,7 @@ class Again(QObject):
             try:
                 self._bridge.segment(layer, kind_of(layer))
             except NucleisegError as error:
-                self.failed.emit(error)
+                self._failed(error)
 
     def _on_state(self, state: str) -> None:
         if state == "cancelled":

@@ -58,7 +58,7 @@ class FinetuneDock(QWidget):
         self.settings = LearningSettings(self._session)
         self.plot = LearningPlot()
         self.proof = ProofView(self._look, self._use, self._segment_again)
-        self._again = Again(self._bridge, self)
+        self._again = Again(self._bridge, self, self.outcome.fail)
         self._about = text()
         self._choices = column(self.corrections, self.settings, spacing=5)
         self._column = column(
@@ -142,7 +142,6 @@ class FinetuneDock(QWidget):
         for part in (self.corrections, self.settings):
             part.failed.connect(self.outcome.fail)
             part.changed.connect(self._remember)
-        self._again.failed.connect(self.outcome.fail)
         self.settings.folder.editingFinished.connect(self._find_unfinished)
         self.expert.toggled.connect(lambda _: self._remember())
         heard = [
