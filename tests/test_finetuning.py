@@ -22,6 +22,7 @@ from napari_nucleiseg.errors import SettingError, TrainingError
 from napari_nucleiseg.events import (
     BatchDone,
     Comparing,
+    Comparison,
     EpochDone,
     Finetuned,
     Notice,
@@ -29,7 +30,7 @@ from napari_nucleiseg.events import (
     Saved,
 )
 from napari_nucleiseg.finetuning import choice, finetune, plan, task
-from napari_nucleiseg.proof import Comparison
+from napari_nucleiseg.model_names import next_name
 from napari_nucleiseg.publishing import export_model
 from napari_nucleiseg.replay import read_replay
 from napari_nucleiseg.samples import read_sample
@@ -445,4 +446,4 @@ def test_no_nucleus_no_training(parent, tmp_path):
     ],
 )
 def test_names_go_on(name, child):
-    assert task.next_name(name) == child
+    assert next_name(name) == child

@@ -10,7 +10,7 @@ from torch import nn
 
 from .config import TrainConfig
 from .errors import SettingError
-from .events import Notice
+from .events import Detail, Notice
 from .losses import LOSSES, Loss
 from .low_rank import layers_of
 from .models import MODELS
@@ -100,7 +100,7 @@ def start_from(model: nn.Module, config: TrainConfig) -> Notice:
     model.load_state_dict({**own, **shared})
     fresh = sorted({name.rpartition(".")[0] for name in own.keys() - shared.keys()})
     rest = f"; these layers start anew: {', '.join(fresh)}" if fresh else ""
-    return Notice(f"Starts with the weights of {other.name} ({other.sha256[:8]}){rest}")
+    return Detail(f"Starts with the weights of {other.name} ({other.sha256[:8]}){rest}")
 
 
 def fixed_tile(model: nn.Module) -> int | None:

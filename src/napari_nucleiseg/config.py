@@ -332,6 +332,10 @@ class TrainConfig(Config):
     amp: bool = Field(True, description="mixed precision where the hardware has it")
 
 
+# how long a fine-tuning takes on a laptop's CPU, comparing included
+MINUTES = {"quick": 1.0, "normal": 5.0, "thorough": 20.0}
+
+
 class FinetuneConfig(Config):
     """How to make a model better on corrected micrographs."""
 

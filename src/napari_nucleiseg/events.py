@@ -31,6 +31,11 @@ class LeftOut(Notice):
 
 
 @dataclass(frozen=True)
+class Detail(Notice):
+    """Something for who wants to know all."""
+
+
+@dataclass(frozen=True)
 class DeviceChosen(Event):
     """The device and network runtime that will be used, and why."""
 
@@ -108,6 +113,23 @@ class Streamed(Event):
 
 
 @dataclass(frozen=True)
+class Planned(Detail):
+    """How long a fine-tuning is going to learn.
+
+    Attributes
+    ----------
+    epochs, steps_per_epoch : int
+        Of each training.
+    runs : int
+        Trainings: the new model's, and those of a cross-validation.
+    """
+
+    epochs: int
+    steps_per_epoch: int
+    runs: int
+
+
+@dataclass(frozen=True)
 class BatchDone(Event):
     """One optimizer step."""
 
@@ -177,6 +199,34 @@ class Comparing(Event):
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """Scores of an old and a new model on the same images.
+
+    Attributes
+    ----------
+    where : str
+        Which images, in words.
+    images, nuclei : int
+    before, after : dict of float
+        ``dice``, ``iou``, ``ap50``, ``ap``, ``pq`` of all nuclei taken together.
+    words : str
+        Whether the difference in AP is beyond chance; empty where there are too few images.
+    """
+
+    where: str
+    images: int
+    nuclei: int
+    before: dict[str, float]
+    after: dict[str, float]
+    words: str
+
+    @property
+    def gain(self) -> float:
+        """Difference in AP."""
+        return self.after["ap"] - self.before["ap"]
+
+
+@dataclass(frozen=True)
 class Finetuned(Event):
     """A fine-tuned model is saved, was read back, and has been compared with the old one.
 
@@ -190,7 +240,7 @@ class Finetuned(Event):
         Whether it wins on corrections it has not learned from and still knows the old.
     reason : str
         Why, or why not, in one sentence.
-    comparisons : tuple of `napari_nucleiseg.proof.Comparison`
+    comparisons : tuple of Comparison
         Held-out corrections, where there are any, and the replay set.
     share : float
         How far it went from the old model's weights to the trained ones, 0..1.
@@ -200,5 +250,5 @@ class Finetuned(Event):
     name: str
     recommended: bool
     reason: str
-    comparisons: tuple[Any, ...]
+    comparisons: tuple[Comparison, ...]
     share: float

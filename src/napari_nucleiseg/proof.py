@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor, nn
 
 from .data.patches import TrainingImage
+from .events import Comparison
 from .metrics import METRICS
 from .metrics._matching import Overlaps
 from .metrics.average_precision import ap_at
@@ -17,34 +17,6 @@ from .validation import segment_normalised, within_reviewed
 
 # of fewer images an interval says nothing
 ENOUGH_TO_COMPARE = 8
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Scores of the old and the new model on the same images.
-
-    Attributes
-    ----------
-    where : str
-        Which images, in words.
-    images, nuclei : int
-    before, after : dict of float
-        ``dice``, ``iou``, ``ap50``, ``ap``, ``pq`` of all nuclei taken together.
-    words : str
-        Whether the difference in AP is beyond chance; empty where there are too few images.
-    """
-
-    where: str
-    images: int
-    nuclei: int
-    before: dict[str, float]
-    after: dict[str, float]
-    words: str
-
-    @property
-    def gain(self) -> float:
-        """Difference in AP."""
-        return self.after["ap"] - self.before["ap"]
 
 
 def tables_of(network: nn.Module, images: Sequence[TrainingImage], device: str) -> list[Overlaps]:

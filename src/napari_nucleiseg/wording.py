@@ -86,9 +86,14 @@ def time_left(share: float, seconds: float) -> str:
     """
     if not 0.1 <= share < 1:
         return ""
-    left = seconds * (1 - share) / share
+    return f" · {rest(seconds * (1 - share) / share)}"
+
+
+def rest(seconds: float) -> str:
+    """Say how long something will still take."""
     # whole seconds: a tenth that jumps about tells nothing
-    return f" · {duration(max(1, round(left)) if left < 99 else left)} left".replace(".0 s", " s")
+    whole = max(1, round(seconds)) if seconds < 99 else seconds
+    return f"{duration(whole)} left".replace(".0 s", " s")
 
 
 def comparing(event: Comparing, seconds: float) -> str:

@@ -373,7 +373,7 @@ def test_the_dock_of_segmentation_says_what_runs(dock, viewer, runs, qtbot):
     runs(steps)
     click(qtbot, dock.run_button)
     qtbot.waitUntil(lambda: statuses(dock)[:1] == ["running"])
-    assert other.outcome.state.text() == "Running · Segmenting a folder"
+    assert other.outcome.state.text() == "Running · Working through a folder"
     assert not other.segment_button.isEnabled()
     assert other._running.isHidden()
     steps.go_on.release(9)

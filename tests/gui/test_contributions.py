@@ -15,6 +15,7 @@ from napari_nucleiseg.gui.batch_dock import BatchDock
 from napari_nucleiseg.gui.bridge import bridge_of
 from napari_nucleiseg.gui.compare_dock import CompareDock
 from napari_nucleiseg.gui.contributions import get_reader, write
+from napari_nucleiseg.gui.finetune_dock import FinetuneDock
 from napari_nucleiseg.gui.measure_dock import MeasureDock
 from napari_nucleiseg.gui.segment_dock import SegmentDock
 from napari_nucleiseg.io import read_labels, read_micrograph
@@ -123,7 +124,9 @@ def titles_in(menu):
             yield item.command.title
 
 
-@pytest.mark.parametrize("dock", ["Segment nuclei", "Compare models", "Measurements", "Batch"])
+@pytest.mark.parametrize(
+    "dock", ["Segment nuclei", "Compare models", "Measurements", "Batch", "Fine-tune"]
+)
 def test_the_docks_are_in_both_menus(plugin, dock):
     for menu in ("napari/layers/segment", "napari/plugins"):
         assert any(title.startswith(dock) for title in titles_in(menu)), menu
@@ -136,6 +139,7 @@ def test_the_docks_are_in_both_menus(plugin, dock):
         ("Compare models", CompareDock),
         ("Measurements", MeasureDock),
         ("Batch", BatchDock),
+        ("Fine-tune", FinetuneDock),
     ],
 )
 def test_the_docks_open_from_the_menu_and_take_a_proxy(plugin, title, kind):

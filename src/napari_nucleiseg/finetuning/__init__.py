@@ -15,7 +15,7 @@ from ..events import BatchDone, DeviceChosen, EpochDone, Event, Notice
 from ..store import load_network
 from ..training import train
 from .choice import choose, publish
-from .plan import STATE, make_plan, read_plan
+from .plan import STATE, make_plan, planned, read_plan
 from .task import Run, Task, begin, compare_all
 
 __all__ = ["STATE", "finetune"]
@@ -74,6 +74,7 @@ def finetune(
     else:
         settings = yield from make_plan(task, seconds)
     if not conclude:
+        yield planned(settings, task)
         for number, run in enumerate(task.runs):
             yield from _learn(run, settings, number, task)
     states = {run.folder: _learned(run.folder) for run in task.runs}

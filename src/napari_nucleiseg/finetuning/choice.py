@@ -12,11 +12,12 @@ from .. import __version__
 from ..checkpoint import Checkpoint
 from ..config import FinetuneConfig, TrainConfig
 from ..data.blocks import count_nuclei
-from ..events import Event, Finetuned, Saved
+from ..events import Comparison, Event, Finetuned, Saved
 from ..metrics._matching import Overlaps
-from ..proof import Comparison, compare, interpolated, scores_of, tables_of
+from ..model_names import NOT_BETTER
+from ..proof import compare, interpolated, scores_of, tables_of
 from ..store import load_network, load_weights, save_model
-from .task import NOT_BETTER, Task, compare_all, hashes
+from .task import Task, compare_all, hashes
 
 # how far to go from the old weights to the trained ones
 SHARES = (1.0, 0.7, 0.4)

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..config import TrainConfig
+from ..config import MINUTES, TrainConfig
 from ..errors import FileError, TrainingError
-from ..events import Event, Notice, RangeFound, RateTried
+from ..events import Event, Notice, Planned, RangeFound, RateTried
 from ..files import write_text
 from ..lr_range import RangeConfig, find_rate
 from ..optimizers import OPTIMIZERS
@@ -22,7 +22,6 @@ from .task import Run, Task, hashes
 
 STATE = "finetune.json"
 VERSION = 1
-MINUTES = {"quick": 1.0, "normal": 5.0, "thorough": 20.0}
 EPOCHS = {"quick": 4, "normal": 8, "thorough": 16}
 RANGE_TEST_FROM_MINUTES = 3.0
 RANGE_STEPS = 25
@@ -61,11 +60,18 @@ def make_plan(task: Task, scoring_seconds: float) -> Generator[Event, None, Trai
         "learning_rate": settings.learning_rate,
     }
     write_text(task.out / STATE, json.dumps({**_record(task), "plan": plan}, indent=1) + "\n")
-    yield Notice(
-        f"Learning rate {settings.learning_rate:.2g}; {epochs} epochs of {plan['steps_per_epoch']} "
-        f"batches of {settings.batch_size}"
-    )
     return settings.model_copy(update=plan)
+
+
+def planned(settings: TrainConfig, task: Task) -> Planned:
+    """Say what was decided."""
+    return Planned(
+        f"Learning rate {settings.learning_rate:.2g}; {settings.epochs} epochs of "
+        f"{settings.steps_per_epoch} batches of {settings.batch_size}",
+        settings.epochs,
+        settings.steps_per_epoch,
+        len(task.runs),
+    )
 
 
 def read_plan(path: Path, task: Task) -> TrainConfig:

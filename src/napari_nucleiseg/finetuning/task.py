@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..device import choose_device
 from ..errors import SettingError, TrainingError
 from ..events import Comparing, Event, Notice
 from ..metrics._matching import Overlaps
+from ..model_names import next_name
 from ..optimizers import OPTIMIZERS
 from ..preparation import Material, read_images
 from ..proof import tables_of
@@ -30,7 +30,6 @@ REPLAYED = {"nothing": 0.5, "a little": 0.25, "anything": 0.0}
 # of what an optimizer's source advises for training from nothing
 RATE_SHARE = 0.1
 PATCH_PX = 128
-NOT_BETTER = "-not-better"
 
 
 @dataclass(frozen=True)
@@ -231,11 +230,3 @@ def hashes(images: Sequence[TrainingImage]) -> dict[str, str]:
         digest.update(np.ascontiguousarray(image.labels).tobytes())
         found[image.name] = digest.hexdigest()
     return found
-
-
-def next_name(name: str) -> str:
-    """Name after a parent's: nuclei, nuclei-tuned, nuclei-tuned-2."""
-    name = name.removesuffix(NOT_BETTER)
-    if match := re.fullmatch(r"(.*-tuned)(?:-(\d+))?", name):
-        return f"{match[1]}-{int(match[2] or 1) + 1}"
-    return f"{name}-tuned"

@@ -20,9 +20,11 @@ from napari.layers import Image, Labels, Layer
 from ..child import Child
 from ..errors import ShapeError
 from ..events import Event, Notice, Segmented
+from ..learning import Learning
 from ..micrograph import Micrograph
 from ..session import Opened, Session
 from . import memory
+from .in_window import InWindow
 from .job import run_in_thread
 from .layers import (
     RESULT,
@@ -97,6 +99,7 @@ class Bridge:
     Attributes
     ----------
     session : Session
+    learning : Learning
     """
 
     def __init__(self, viewer: Any) -> None:
@@ -104,6 +107,7 @@ class Bridge:
         child = Child()
         self.session = Session(run_in_thread, partial(_run, child), stop=child.stop)
         self.session.config = memory.recall_config()
+        self.learning = Learning(run_in_thread, Child, InWindow)
         self._question: Question | None = None
         # result layer of each image layer and plane, and what was put there
         self._results: weakref.WeakKeyDictionary[Layer, dict[Key, weakref.ref]] = (
@@ -112,7 +116,7 @@ class Bridge:
         self._placed: weakref.WeakKeyDictionary[Layer, Placed] = weakref.WeakKeyDictionary()
         self.session.event.connect(self._on_event)
         viewer.layers.events.removed.connect(self._on_removed)
-        weakref.finalize(viewer, _let_go, self.session, child)
+        weakref.finalize(viewer, _let_go, self.session, child, self.learning)
 
     @property
     def viewer(self) -> Any:
@@ -344,9 +348,10 @@ def _run(child: Child, function: Callable[..., Iterator[Event]], *args: Any) -> 
     yield from child.run(function, *args)
 
 
-def _let_go(session: Session, child: Child) -> None:
+def _let_go(session: Session, child: Child, learning: Learning) -> None:
     session.close()
     child.close()
+    learning.close()
 
 
 _BRIDGES: weakref.WeakKeyDictionary[Any, Bridge] = weakref.WeakKeyDictionary()

@@ -24,6 +24,8 @@ class ModelChooser(QObject):
         Where to add the row.
     owner : QWidget
         The dock.
+    title : str
+        What the row is called.
 
     Attributes
     ----------
@@ -33,18 +35,24 @@ class ModelChooser(QObject):
 
     failed = Signal(object)
 
-    def __init__(self, session: Session, form: QFormLayout, owner: QWidget) -> None:
+    def __init__(
+        self, session: Session, form: QFormLayout, owner: QWidget, title: str = "Model"
+    ) -> None:
         super().__init__(owner)
         self._session, self._owner = session, owner
         self._models: list[ModelCard] = []
         self.model = shrink(ElidedComboBox())
         self.model.activated.connect(lambda _: self._choose())
         self.details = small(button("i", self._show_card, "All that is known about this model"))
-        add_row(form, "Model", self.model, "The model that finds the nuclei", self.details)
+        add_row(form, title, self.model, "The model that finds the nuclei", self.details)
         listen(self, [(session.config_changed, self._show)], bare=True)
 
     def show_models(self) -> None:
         """List the models that there are."""
+        self._list_models()
+        self._show()
+
+    def _list_models(self) -> None:
         try:
             self._models = self._session.models()
         except NucleisegError as error:
@@ -53,10 +61,12 @@ class ModelChooser(QObject):
         fill(self.model, [wording.model_title(m) for m in self._models], -1)
         for i, model in enumerate(self._models):
             self.model.setItemData(i, tooltip(model), Qt.ItemDataRole.ToolTipRole)
-        self._show()
 
     def _show(self) -> None:
         """Show the session's choice; one that is not there any more is replaced by the first."""
+        if self._session.model not in [m.name for m in self._models]:
+            # one that is new since
+            self._list_models()
         names = [m.name for m in self._models]
         if self._session.model not in names and names:
             self._session.model = names[0]

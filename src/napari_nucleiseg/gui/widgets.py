@@ -120,6 +120,15 @@ def add_row(
     form.addRow(title, field if beside is None else row(field, beside))
 
 
+def align(*forms: QFormLayout, width: int = 78) -> None:
+    """Let the fields of forms that stand one under the other begin at the same place."""
+    for form in forms:
+        for at in range(form.rowCount()):
+            item = form.itemAt(at, QFormLayout.ItemRole.LabelRole)
+            if item is not None and item.widget() is not None:
+                item.widget().setMinimumWidth(width)
+
+
 def show_row(form: QFormLayout, field: QWidget, shown: bool) -> None:
     """Show or hide a field of a form with its title."""
     field.setVisible(shown)
