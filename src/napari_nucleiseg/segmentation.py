@@ -88,7 +88,7 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
             gathered = gathering(model.map_names, chosen.shape, decode_config(config))
         except MemoryError as error:
             raise _too_large(micrograph) from error
-        engine = yield from _fill(gathered, pixels, (low, high), model, config, engine)
+        engine = yield from run_tiles(gathered, pixels, (low, high), model, config, engine)
         yield Decoding()
         try:
             labels, classes = gathered.labels()
@@ -133,7 +133,7 @@ def segment_now(micrograph: Micrograph, config: SegmentConfig | None = None) -> 
     return last
 
 
-def _fill(
+def run_tiles(
     gathered: Gathering,
     pixels: np.ndarray,
     ends: tuple[float, float],

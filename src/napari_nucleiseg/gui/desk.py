@@ -1,0 +1,412 @@
+"""All corrections of one viewer: each layer with its states, its recording, its reviewed areas.
+
+They outlive the dock, so that closing it ends neither the marking of what is painted nor its
+keeping.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from psygnal import Signal
+
+from ..editing import Change
+from ..errors import NucleisegError, ShapeError
+from ..events import Event
+from ..project import Corrected
+from ..samples import SAMPLES
+from ..session import Task
+from .bridge import Bridge, bridge_of
+from .correcting import Correcting
+from .job import run_in_thread
+from .layers import MICROGRAPH, RESULT, field_shape, path_of, placement
+from .recording import Projects, Recording, keep_image
+from .reviewed_layer import ReviewedLayer
+from .states_layer import is_outlines
+
+
+@dataclass(frozen=True)
+class ImageKept(Event):
+    """An image that had no file has one now."""
+
+    path: Path
+
+
+@dataclass(eq=False)
+class Place:
+    """One image on the desk.
+
+    Attributes
+    ----------
+    recording : Recording
+    correcting : Correcting or None
+        Corrections of the labels layer that is chosen for it.
+    areas : ReviewedLayer or None
+    """
+
+    recording: Recording
+    correcting: Correcting | None = None
+    areas: ReviewedLayer | None = None
+    by_layer: dict[Labels, tuple[Correcting, ReviewedLayer]] = field(default_factory=dict)
+
+
+class Desk:
+    """What is corrected in one viewer; use `desk_of`.
+
+    Attributes
+    ----------
+    changed : Signal(Change or None, tuple of int)
+        Something in the chosen layer changed: pixels, and numbers of nuclei with a new state.
+    chosen : Signal()
+        Another nucleus is looked at.
+    kept : Signal()
+        Where and since when corrections of the chosen image are kept, or found.
+    said : Signal(str)
+    failed : Signal(Exception)
+    removed : Signal(str)
+        A layer with corrections was deleted; its name.
+    """
+
+    changed = Signal(object, object)
+    chosen = Signal()
+    kept = Signal()
+    said = Signal(str)
+    failed = Signal(object)
+    removed = Signal(str)
+
+    def __init__(self, bridge: Bridge) -> None:
+        self.bridge = bridge
+        self.keeps_on_segmenting = True
+        self._projects = Projects()
+        self._places: weakref.WeakKeyDictionary[Image, Place] = weakref.WeakKeyDictionary()
+        self._now: Place | None = None
+        self._lost: tuple[Image, str, np.ndarray, Correcting] | None = None
+        bridge.merge = self._merge
+        bridge.viewer.layers.events.removed.connect(self._on_removed)
+        weakref.finalize(bridge.viewer, _let_go, self._projects)
+
+    # --- what is chosen ----------------------------------------------------------------------
+
+    @property
+    def correcting(self) -> Correcting | None:
+        """Corrections of the chosen layer."""
+        return None if self._now is None else self._now.correcting
+
+    @property
+    def recording(self) -> Recording | None:
+        """What keeps those of the chosen image."""
+        return None if self._now is None else self._now.recording
+
+    @property
+    def areas(self) -> ReviewedLayer | None:
+        """Reviewed areas of the chosen layer."""
+        return None if self._now is None else self._now.areas
+
+    @property
+    def lost(self) -> str:
+        """Name of the layer that was deleted with its corrections and can be shown again."""
+        return "" if self._lost is None else self._lost[1]
+
+    def choose(self, image: Image | None, labels: Labels | None) -> None:
+        """Choose what to correct.
+
+        Raises
+        ------
+        NucleisegError
+            If these labels cannot be corrected, or are not of this image; the image is chosen all
+            the same, so that earlier corrections of it are found.
+        """
+        if image is None:
+            self._now = None
+            return
+        place = self._places.get(image)
+        is_new = place is None
+        if place is None:
+            place = self._places[image] = Place(Recording(self._projects))
+            self._hear(place)
+        self._now = place
+        place.correcting = place.areas = None
+        path = own_file(image)
+        if is_new and path is not None:
+            place.recording.look(path)
+        if labels is not None:
+            check(image, labels)
+            if labels not in place.by_layer:
+                _widen(labels)
+                correcting = Correcting(image, labels)
+                place.by_layer[labels] = correcting, ReviewedLayer(self.bridge.viewer, correcting)
+                self._follow(place, correcting)
+            place.correcting, place.areas = place.by_layer[labels]
+        self.kept.emit()
+
+    def _hear(self, place: Place) -> None:
+        recording = place.recording
+        alive = weakref.ref(self)
+
+        def tell(name: str) -> Callable[..., None]:
+            def call(*values: Any) -> None:
+                desk = alive()
+                if desk is not None and desk._now is place:
+                    getattr(desk, name).emit(*values)
+
+            return call
+
+        recording.changed.connect(tell("kept"))
+        recording.said.connect(tell("said"))
+        recording.failed.connect(tell("failed"))
+        recording.changed.connect(lambda: _begin_if_waiting(place))
+        recording.restored.connect(lambda corrected: self._show(place, corrected))
+
+    def _follow(self, place: Place, correcting: Correcting) -> None:
+        def on_changed(change: Change, states: dict[int, Any]) -> None:
+            if place.recording.wants_begin:
+                before = np.array(correcting.layer.data)
+                change.reverse().apply(before)
+                known = {n: s for n, s in correcting.states.items() if n not in states}
+                place.recording.begin(before, known, correcting.areas)
+                self._adopt(correcting)
+            place.recording.record(change, states)
+            if place.correcting is correcting and self._now is place:
+                self.changed.emit(change, tuple(states))
+
+        def on_reviewed() -> None:
+            if place.recording.wants_begin:
+                data = np.array(correcting.layer.data)
+                place.recording.begin(data, dict(correcting.states), correcting.areas)
+            place.recording.record(areas=correcting.areas)
+            if place.correcting is correcting and self._now is place:
+                self.changed.emit(None, ())
+
+        def on_chosen() -> None:
+            if place.correcting is correcting and self._now is place:
+                self.chosen.emit()
+
+        def on_data() -> None:
+            if correcting.layer.data.shape[-2:] == field_shape(correcting.image):
+                correcting.restart()
+                if place.recording.stage == "recording":
+                    data = np.array(correcting.layer.data)
+                    place.recording.begin(data, dict(correcting.states), correcting.areas)
+            if self._now is place:
+                self.kept.emit()
+
+        correcting.changed.connect(on_changed)
+        correcting.reviewed.connect(on_reviewed)
+        correcting.chosen.connect(on_chosen)
+        correcting.layer.events.data.connect(on_data)
+
+    # --- a new segmentation ------------------------------------------------------------------
+
+    def _adopt(self, correcting: Correcting) -> None:
+        """Let a new segmentation of the image know that this layer is its result."""
+        image, layer = correcting.image, correcting.layer
+        if layer.ndim == 2 and not layer.name.endswith("· truth"):
+            self.bridge.adopt(image, layer)
+
+    def _merge(self, result: Labels, labels: np.ndarray) -> str:
+        """Put a new prediction around what a person did; say what was kept, nothing if none."""
+        for place in self._places.values():
+            correcting, _ = place.by_layer.get(result, (None, None))
+            if correcting is None or not self.keeps_on_segmenting:
+                continue
+            if not correcting.is_touched or labels.shape != result.data.shape:
+                continue
+            count = correcting.take_prediction(labels)
+            what = "nucleus was" if count == 1 else "nuclei were"
+            return (
+                f"{count} edited or confirmed {what} kept in {result.name}; the model filled the "
+                "rest. Undo (Ctrl+Z) takes it back."
+            )
+        return ""
+
+    # --- earlier corrections -----------------------------------------------------------------
+
+    def _show(self, place: Place, corrected: Corrected) -> None:
+        """Show earlier corrections, in the chosen layer unless somebody worked on it meanwhile."""
+        image = next((k for k, v in self._places.items() if v is place), None)
+        if image is None or image not in self.bridge.viewer.layers:
+            return
+        if corrected.labels.shape[-2:] != field_shape(image):
+            self.failed.emit(
+                ShapeError(
+                    "The corrections are of an image of another size",
+                    "{}×{} px, not {}×{} px".format(
+                        *corrected.labels.shape[-2:], *field_shape(image)
+                    ),
+                    "Open the image that they were made on",
+                )
+            )
+            return
+        layer = None if place.correcting is None else place.correcting.layer
+        if layer is not None and place.correcting.is_touched:
+            layer.visible = False
+            self.said.emit(f"What you did before stays in {layer.name}, hidden.")
+            layer = None
+        if layer is None or layer.data.shape != corrected.labels.shape:
+            layer = self._new_layer(image, f"{image.name} · nuclei", corrected.labels)
+            correcting = Correcting(image, layer)
+            place.by_layer[layer] = correcting, ReviewedLayer(self.bridge.viewer, correcting)
+            self._follow(place, correcting)
+        else:
+            correcting = place.correcting
+            stage, place.recording.stage = place.recording.stage, "looking"
+            layer.data = corrected.labels
+            place.recording.stage = stage
+        place.correcting, place.areas = place.by_layer[layer]
+        correcting.put(corrected.states, corrected.reviewed)
+        place.areas.show()
+        self._adopt(correcting)
+        self.kept.emit()
+
+    def _new_layer(self, image: Image, name: str, labels: np.ndarray) -> Labels:
+        layers = self.bridge.viewer.layers
+        where = placement(image)
+        if labels.ndim > 2:
+            where = {"scale": image.scale, "translate": image.translate, "units": image.units}
+        layer = Labels(labels, name=name, metadata={RESULT: {}}, **where)
+        layers.insert(layers.index(image) + 1, layer)
+        layers.selection.active = layer
+        return layer
+
+    # --- an image without a file -------------------------------------------------------------
+
+    def keep_in(self, image: Image, folder: Path) -> None:
+        """Keep corrections of an image in a folder; one without a file is written there, too."""
+        recording = self._places[image].recording
+        path = own_file(image)
+        if path is not None:
+            recording.look(path, folder)
+            return
+        name = image.name
+        pixels = np.asarray(image.data[0] if image.multiscale else image.data)
+
+        def work() -> Iterator[Event]:
+            yield ImageKept(keep_image(folder, name, pixels))
+
+        def on_event(event: Event) -> None:
+            if isinstance(event, ImageKept):
+                known = image.metadata.get(MICROGRAPH, {})
+                kept = {**known, "path": str(event.path)}
+                image.metadata = {**image.metadata, MICROGRAPH: kept}
+                recording.look(event.path, folder)
+
+        title = f"Keeping {name}"
+        run_in_thread(Task(title, work(), on_event, self.failed.emit, lambda: None, lambda: None))
+
+    # --- layers that go ----------------------------------------------------------------------
+
+    def _on_removed(self, event: Any) -> None:
+        layer = event.value
+        if isinstance(layer, Image):
+            place = self._places.pop(layer, None)
+            if place is not None:
+                place.recording.close()
+                for correcting, _ in place.by_layer.values():
+                    correcting.close()
+                if self._now is place:
+                    self._now = None
+                    self.kept.emit()
+            return
+        for image, place in list(self._places.items()):
+            found = place.by_layer.pop(layer, None)
+            if found is None:
+                continue
+            correcting, _ = found
+            correcting.close()
+            if place.correcting is correcting:
+                place.correcting = place.areas = None
+            if correcting.is_touched:
+                self._lost = image, layer.name, np.asarray(layer.data), correcting
+                self.removed.emit(layer.name)
+            self.kept.emit()
+
+    def bring_back(self) -> None:
+        """Show the layer again that was deleted with its corrections."""
+        lost, self._lost = self._lost, None
+        if lost is None:
+            return
+        image, name, data, before = lost
+        if image not in self.bridge.viewer.layers:
+            self.said.emit("The image is gone, too: open it, and the corrections are found again.")
+            return
+        layer = self._new_layer(image, name, data)
+        self.choose(image, layer)
+        if self.correcting is not None and self.areas is not None:
+            self.correcting.put(before.states, before.areas)
+            self.areas.show()
+        self.kept.emit()
+
+    def forget_lost(self) -> None:
+        """Let go of the layer that was deleted; what is in a project stays there."""
+        self._lost = None
+        self.kept.emit()
+
+
+def check(image: Image, labels: Labels) -> None:
+    """Refuse labels that cannot be corrected.
+
+    Raises
+    ------
+    NucleisegError
+        Why, and what to do.
+    """
+    if labels.multiscale or not isinstance(labels.data, np.ndarray):
+        raise NucleisegError(
+            "These labels lie in a file that cannot be painted in",
+            labels.name,
+            "Duplicate the layer in memory, for example by saving and opening it as TIFF",
+        )
+    if labels.data.shape[-2:] != field_shape(image):
+        raise ShapeError(
+            "Nuclei and image differ in size",
+            "{} has {}×{} px, {} has {}×{} px".format(
+                labels.name, *labels.data.shape[-2:], image.name, *field_shape(image)
+            ),
+            "Choose the nuclei of this image",
+        )
+
+
+def own_file(image: Image) -> Path | None:
+    """File of an image beside which corrections can be kept; samples belong to the program."""
+    path = path_of(image)
+    samples = {sample.micrograph for sample in SAMPLES.values()}
+    return path if path is not None and path.is_file() and path not in samples else None
+
+
+def candidates(viewer: Any) -> list[Labels]:
+    """Labels that can be corrected, the uppermost first."""
+    return [x for x in reversed(viewer.layers) if isinstance(x, Labels) and not is_outlines(x)]
+
+
+def _widen(labels: Labels) -> None:
+    """Make room for more nuclei than small numbers can count."""
+    if labels.data.dtype.itemsize < np.dtype(np.int32).itemsize:
+        labels.data = labels.data.astype(np.int32)
+
+
+def _begin_if_waiting(place: Place) -> None:
+    correcting, recording = place.correcting, place.recording
+    if correcting is not None and recording.wants_begin and recording.has_waiting:
+        data = np.array(correcting.layer.data)
+        recording.begin(data, dict(correcting.states), correcting.areas)
+
+
+def _let_go(projects: Projects) -> None:
+    projects.close()
+
+
+_DESKS: weakref.WeakKeyDictionary[Any, Desk] = weakref.WeakKeyDictionary()
+
+
+def desk_of(viewer: Any) -> Desk:
+    """Give the desk of a viewer, one for all its docks."""
+    bridge = bridge_of(viewer)
+    if bridge.viewer not in _DESKS:
+        _DESKS[bridge.viewer] = Desk(bridge)
+    return _DESKS[bridge.viewer]
