@@ -79,6 +79,8 @@ class CorrectDock(QWidget):
         self._writing.timeout.connect(self._write)
         self._drawing = QTimer(self, singleShot=True, interval=0)
         self._drawing.timeout.connect(self._draw)
+        self._showing = QTimer(self, singleShot=True, interval=0)
+        self._showing.timeout.connect(self._show_states_now)
         self._undrawn: list[tuple[Any, tuple[int, ...]]] = []
 
         self.buttons = ToolButtons(self.act)
@@ -267,6 +269,8 @@ class CorrectDock(QWidget):
     def _show_body(self) -> None:
         correcting = self._desk.correcting
         self.tools.layer = None if correcting is None else correcting.layer
+        if correcting is not None:
+            self._plane = plane_of(correcting.layer, self._viewer.dims.current_step)
         self.buttons.setEnabled(correcting is not None)
         self.order.parentWidget().setEnabled(correcting is not None)
         self._welcome.setVisible(self.labels_layer is None)
@@ -275,6 +279,14 @@ class CorrectDock(QWidget):
         self.keeping.show()
 
     def _show_states(self) -> None:
+        """Show the outlines of another layer or plane, soon.
+
+        napari tells of layers that come and go while it is still at it; others must not come or go
+        meanwhile.
+        """
+        self._showing.start()
+
+    def _show_states_now(self) -> None:
         correcting = self._desk.correcting
         if correcting is None:
             self.states.remove()
@@ -333,6 +345,7 @@ class CorrectDock(QWidget):
         if correcting is not None:
             plane = plane_of(correcting.layer, self._viewer.dims.current_step)
             if plane != self._plane:
+                self._plane = plane
                 self._show_states()
 
     def _on_failed(self, error: Exception) -> None:

@@ -35,5 +35,6 @@ def centre_on(viewer: Any, layer: Labels, plane: tuple[int, ...], number: int) -
     if (inside | whole).all():
         return
     world = layer.data_to_world((*plane, *middle))
-    camera = viewer.camera
+    # napari before 0.9 has it on the viewer
+    camera = getattr(viewer, "scene", viewer).camera
     camera.center = (*camera.center[:-2], *world[-2:])
