@@ -113,6 +113,7 @@ def drag(qtbot, canvas, *places):
         no_key = Qt.KeyboardModifier.NoModifier
         event = QMouseEvent(kind, place, above, button, held, no_key)
         QApplication.sendEvent(canvas.native, event)
+        qtbot.wait(20)  # vispy leaves out moves that follow each other faster
 
 
 # --- keys ---------------------------------------------------------------------------------------
@@ -491,7 +492,7 @@ def test_everything_deleted_and_another_image_of_another_size(
     desk.correcting.choose(1)
     press(qtbot, canvas, "grow")
     shown.layers.clear()
-    assert not dock.buttons.isEnabled() or desk.correcting is None
+    assert not dock.buttons.isEnabled()
     press(qtbot, canvas, "grow")
     shown.add_image(np.zeros((40, 50), np.uint8), name="next")
     small = np.zeros((40, 50), np.int32)
@@ -500,7 +501,7 @@ def test_everything_deleted_and_another_image_of_another_size(
     for name in ("next", "grow", "confirm"):
         press(qtbot, canvas, name)
     assert (layer.data > 0).sum() > (small > 0).sum()
-    qtbot.waitUntil(lambda: set(np.unique(dock.states.layer.data)) == {0, 4})
+    qtbot.waitUntil(lambda: dock.states.layer is not None and 4 in dock.states.layer.data)
     assert dock.states.layer.data.shape == (40, 50)
 
 

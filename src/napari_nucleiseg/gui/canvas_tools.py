@@ -87,6 +87,9 @@ class CanvasTools:
             if moved and self._tool:
                 self.dragging.emit(np.array(points))
             yield
+        # the mouse may have been faster than what is told of its way
+        moved = moved or bool(np.abs(np.array(event.pos) - start).max() > STILL_PX)
+        points.append(self._place(event))
         if not moved:
             self.clicked.emit(points[0])
         elif self._tool:
