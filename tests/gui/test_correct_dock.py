@@ -494,6 +494,11 @@ def test_everything_deleted_and_another_image_of_another_size(
     shown.layers.clear()
     assert not dock.buttons.isEnabled()
     press(qtbot, canvas, "grow")
+    # no project holds what was done
+    assert "was deleted with its corrections" in dock.keeping.sentence.text()
+    qtbot.mouseClick(dock.keeping.restore_button, Qt.MouseButton.LeftButton)
+    assert (shown.layers["cells · nuclei"].data == 1).sum() > (nuclei() == 1).sum()
+    shown.layers.clear()
     shown.add_image(np.zeros((40, 50), np.uint8), name="next")
     small = np.zeros((40, 50), np.int32)
     small[disk((20, 20), 6)] = 1

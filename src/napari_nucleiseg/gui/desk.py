@@ -38,6 +38,15 @@ class ImageKept(Event):
     path: Path
 
 
+@dataclass(frozen=True)
+class Lost:
+    """Corrections whose layer or image was deleted, and whether a project holds all of them."""
+
+    image: Image
+    correcting: Correcting
+    is_kept: bool
+
+
 @dataclass(eq=False)
 class Place:
     """One image on the desk.
@@ -69,8 +78,6 @@ class Desk:
         Where and since when corrections of the chosen image are kept, or found.
     said : Signal(str)
     failed : Signal(Exception)
-    removed : Signal(str)
-        A layer with corrections was deleted; its name.
     """
 
     changed = Signal(object, object)
@@ -78,7 +85,6 @@ class Desk:
     kept = Signal()
     said = Signal(str)
     failed = Signal(object)
-    removed = Signal(str)
 
     def __init__(self, bridge: Bridge) -> None:
         self.bridge = bridge
@@ -86,7 +92,9 @@ class Desk:
         self._projects = Projects()
         self._places: weakref.WeakKeyDictionary[Image, Place] = weakref.WeakKeyDictionary()
         self._now: Place | None = None
-        self._lost: tuple[Image, str, np.ndarray, Correcting] | None = None
+        self._lost: Lost | None = None
+        # corrected layers whose image was deleted
+        self._orphans: weakref.WeakKeyDictionary[Labels, Lost] = weakref.WeakKeyDictionary()
         bridge.merge = self._merge
         bridge.viewer.layers.events.removed.connect(self._on_removed)
         weakref.finalize(bridge.viewer, _let_go, self._projects)
@@ -111,7 +119,7 @@ class Desk:
     @property
     def lost(self) -> str:
         """Name of the layer that was deleted with its corrections and can be shown again."""
-        return "" if self._lost is None else self._lost[1]
+        return "" if self._lost is None else self._lost.correcting.layer.name
 
     def choose(self, image: Image | None, labels: Labels | None) -> None:
         """Choose what to correct.
@@ -137,13 +145,17 @@ class Desk:
             place.recording.look(path)
         if labels is not None:
             check(image, labels)
-            if labels not in place.by_layer:
-                _widen(labels)
-                correcting = Correcting(image, labels)
-                place.by_layer[labels] = correcting, ReviewedLayer(self.bridge.viewer, correcting)
-                self._follow(place, correcting)
+            self._take(place, image, labels)
             place.correcting, place.areas = place.by_layer[labels]
         self.kept.emit()
+
+    def _take(self, place: Place, image: Image, labels: Labels) -> None:
+        """Listen to a layer from now on."""
+        if labels not in place.by_layer:
+            _widen(labels)
+            correcting = Correcting(image, labels)
+            place.by_layer[labels] = correcting, ReviewedLayer(self.bridge.viewer, correcting)
+            self._follow(place, correcting)
 
     def _hear(self, place: Place) -> None:
         recording = place.recording
@@ -243,26 +255,24 @@ class Desk:
                 )
             )
             return
-        layer = None if place.correcting is None else place.correcting.layer
-        if layer is not None and place.correcting.is_touched:
-            layer.visible = False
-            self.said.emit(f"What you did before stays in {layer.name}, hidden.")
-            layer = None
+        layer, before = None, place.correcting
+        if before is not None and not before.is_touched:
+            layer = before.layer
         if layer is None or layer.data.shape != corrected.labels.shape:
             layer = self._new_layer(image, f"{image.name} · nuclei", corrected.labels)
-            correcting = Correcting(image, layer)
-            place.by_layer[layer] = correcting, ReviewedLayer(self.bridge.viewer, correcting)
-            self._follow(place, correcting)
+            self._take(place, image, layer)
         else:
-            correcting = place.correcting
             stage, place.recording.stage = place.recording.stage, "looking"
             layer.data = corrected.labels
             place.recording.stage = stage
         place.correcting, place.areas = place.by_layer[layer]
-        correcting.put(corrected.states, corrected.reviewed)
+        place.correcting.put(corrected.states, corrected.reviewed)
         place.areas.show()
-        self._adopt(correcting)
+        self._adopt(place.correcting)
         self.kept.emit()
+        if before is not None and before is not place.correcting:
+            before.layer.visible = False
+            self.said.emit(f"What you did before stays in {before.layer.name}, hidden.")
 
     def _new_layer(self, image: Image, name: str, labels: np.ndarray) -> Labels:
         layers = self.bridge.viewer.layers
@@ -304,42 +314,54 @@ class Desk:
     def _on_removed(self, event: Any) -> None:
         layer = event.value
         if isinstance(layer, Image):
-            place = self._places.pop(layer, None)
-            if place is not None:
-                place.recording.close()
-                for correcting, _ in place.by_layer.values():
-                    correcting.close()
-                if self._now is place:
-                    self._now = None
-                    self.kept.emit()
-            return
-        for image, place in list(self._places.items()):
-            found = place.by_layer.pop(layer, None)
-            if found is None:
-                continue
-            correcting, _ = found
-            correcting.close()
-            if place.correcting is correcting:
-                place.correcting = place.areas = None
-            if correcting.is_touched:
-                self._lost = image, layer.name, np.asarray(layer.data), correcting
-                self.removed.emit(layer.name)
-            self.kept.emit()
+            self._let_image_go(layer)
+        elif layer in self._orphans:
+            self._lose(self._orphans.pop(layer))
+        else:
+            for image, place in list(self._places.items()):
+                found = place.by_layer.pop(layer, None)
+                if found is None:
+                    continue
+                correcting, _ = found
+                correcting.close()
+                if place.correcting is correcting:
+                    place.correcting = place.areas = None
+                self._lose(Lost(image, correcting, place.recording.keeps_all))
+
+    def _let_image_go(self, image: Image) -> None:
+        place = self._places.pop(image, None)
+        if self._lost is not None and self._lost.image is image and self._lost.is_kept:
+            # it is found in the project when the image is opened again
+            self._lost = None
+        if place is not None:
+            place.recording.close()
+            for layer, (correcting, _) in place.by_layer.items():
+                correcting.close()
+                self._orphans[layer] = Lost(image, correcting, place.recording.keeps_all)
+            if self._now is place:
+                self._now = None
+        self.kept.emit()
+
+    def _lose(self, lost: Lost) -> None:
+        """Offer to bring back what was deleted, unless the project offers it."""
+        is_found_again = lost.is_kept and lost.image not in self.bridge.viewer.layers
+        if lost.correcting.is_touched and not is_found_again:
+            self._lost = lost
+        self.kept.emit()
 
     def bring_back(self) -> None:
         """Show the layer again that was deleted with its corrections."""
         lost, self._lost = self._lost, None
         if lost is None:
             return
-        image, name, data, before = lost
-        if image not in self.bridge.viewer.layers:
-            self.said.emit("The image is gone, too: open it, and the corrections are found again.")
-            return
-        layer = self._new_layer(image, name, data)
-        self.choose(image, layer)
-        if self.correcting is not None and self.areas is not None:
-            self.correcting.put(before.states, before.areas)
-            self.areas.show()
+        before, layers = lost.correcting, self.bridge.viewer.layers
+        layers.append(before.layer)
+        layers.selection.active = before.layer
+        if lost.image in layers:
+            self.choose(lost.image, before.layer)
+            if self.correcting is not None and self.areas is not None:
+                self.correcting.put(before.states, before.areas)
+                self.areas.show()
         self.kept.emit()
 
     def forget_lost(self) -> None:

@@ -7,6 +7,7 @@ stroke goes to the journal at once; what was drawn while the project was being o
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -70,6 +71,8 @@ class Projects:
 
     def __init__(self) -> None:
         self._open: dict[Path, Project] = {}
+        # one job at a time: what is looked for may be what another one is still making
+        self.turn = threading.RLock()
 
     def open(self, folder: Path) -> Project:
         """Open a project, or give the one that is open; runs in a job."""
@@ -149,7 +152,9 @@ class Recording:
         folder = self.folder
 
         def work() -> Iterator[Event]:
-            yield _look(self._projects, folder, file)
+            with self._projects.turn:
+                looked = _look(self._projects, folder, file)
+            yield looked
 
         self._start(f"Looking for corrections of {file.name}", work())
 
@@ -186,9 +191,10 @@ class Recording:
         self._set("looking")
 
         def work() -> Iterator[Event]:
-            kept = set_aside(corrections)
-            base = corrections.load(replay=False)
-            corrections.save(base.labels, {}, ())
+            with self._projects.turn:
+                kept = set_aside(corrections)
+                base = corrections.load(replay=False)
+                corrections.save(base.labels, {}, ())
             yield Looked(corrections, None, 0.0, (f"A copy of the corrections stays in {kept}.",))
 
         self._start("Beginning anew", work())
@@ -214,13 +220,17 @@ class Recording:
         known = dict(states)
 
         def work() -> Iterator[Event]:
-            project = self._projects.open(folder)
-            if not project.is_writable:
+            with self._projects.turn:
+                project = self._projects.open(folder)
+                if project.is_writable:
+                    corrections = project.corrections(project.add(file))
+                    corrections.save(labels, known, areas)
+                    while self._waiting:
+                        corrections.record(*self._waiting.pop(0))
+            if project.is_writable:
+                yield Begun(corrections)
+            else:
                 yield Looked(None, None, 0.0, (f"{project.notice}.",), is_writable=False)
-                return
-            corrections = project.corrections(project.add(file))
-            corrections.save(labels, known, areas)
-            yield Begun(corrections)
 
         self._start(f"Beginning to keep corrections of {file.name}", work())
 
@@ -228,6 +238,11 @@ class Recording:
     def wants_begin(self) -> bool:
         """Whether `begin` has to come before the next stroke."""
         return self.stage == "ready"
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether everything that was done is, or will be in a moment, in the project."""
+        return self.stage in ("beginning", "recording") and not self.unkept
 
     @property
     def is_saving(self) -> bool:
@@ -291,14 +306,15 @@ class Recording:
 
     def close(self) -> None:
         """Hear no more of what is on its way; strokes that were taken are written all the same."""
-        if self._task is not None:
+        if self._task is not None and self.stage != "beginning":
             self._task.cancelled = True
             self._task = None
 
     # --- jobs ------------------------------------------------------------------------------
 
     def _start(self, title: str, events: Iterator[Event]) -> None:
-        self.close()
+        if self._task is not None:
+            self._task.cancelled = True
 
         def on_event(event: Event) -> None:
             if self._task is not task:
@@ -357,6 +373,7 @@ def _look(projects: Projects, folder: Path, file: Path) -> Looked:
     corrections = project.corrections(reference)
     if not corrections.exist:
         return Looked(corrections, None, 0.0, tuple(said), project.is_writable)
+    corrections.flush()  # another layer of this window may have written just now
     corrected = corrections.load()
     said += [f"{sentence}." for sentence in corrected.notices]
     when = max(path.stat().st_mtime for path in corrections.folder.iterdir())
