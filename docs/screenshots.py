@@ -64,8 +64,25 @@ def main() -> None:
     take(dock, "dock-light.png")
     viewer.theme = "dark"
     viewer.window.remove_dock_widget(dock)
+    correct_nuclei(viewer)
     compare_models(viewer)
     viewer.close()
+
+
+def correct_nuclei(viewer) -> None:
+    """Correct some of the nuclei that were found."""
+    _, dock = viewer.window.add_plugin_dock_widget("napari-nucleiseg", "Correct nuclei")
+    dock = getattr(dock, "__wrapped__", dock)
+    settle()
+    for action in ("next", "confirm", "next", "confirm", "next", "grow", "next", "smooth", "next"):
+        dock.act(action)
+        settle(0.1)
+    dock.reviewed.open(True)
+    dock.act("review around")
+    settle()
+    viewer.screenshot(str(IMAGES / "correct.png"), canvas_only=False, flash=False)
+    viewer.window.remove_dock_widget(dock)
+    settle()
 
 
 def compare_models(viewer) -> None:
