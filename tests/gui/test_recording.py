@@ -184,16 +184,37 @@ def test_an_image_without_a_file_is_kept_in_a_folder_that_is_chosen(
     dock.act("next")
     dock.act("grow")
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a, **k: str(tmp_path))
+    status = viewer.__wrapped__.window._task_status_manager
+    assert any("corrections of made up are not kept" in line for line in status.get_status())
     qtbot.mouseClick(dock.keeping.folder_button, Qt.MouseButton.LeftButton)
-    until(qtbot, desk, "ready")
-    dock.act("confirm")
-    saved(qtbot, desk)
+    until(qtbot, desk, "recording")
     file = tmp_path / "made_up.tif"
     assert np.array_equal(tifffile.imread(file), pixels)
-    qtbot.waitUntil(lambda: kept(file).strokes == 1, timeout=WAIT)
-    # what was done before there was a folder is in it, too
+    # what was done before there was a folder is in it
     assert np.array_equal(kept(file).labels, desk.correcting.layer.data)
-    assert kept(file).states == {1: State.CONFIRMED}
+    assert kept(file).states == {1: State.EDITED}
+    assert not any("not kept" in line for line in status.get_status())
+    dock.act("confirm")
+    qtbot.waitUntil(lambda: kept(file).states == {1: State.CONFIRMED}, timeout=WAIT)
+
+
+def test_a_project_is_free_as_soon_as_its_images_are_closed(viewer, qtbot, file):
+    dock, desk = opened(viewer, file, nuclei())
+    until(qtbot, desk, "ready")
+    dock.act("next")
+    dock.act("grow")
+    saved(qtbot, desk)
+    shown = desk.correcting.layer.data.copy()
+    with Project(file.parent / NAME) as project:
+        assert not project.is_writable
+    viewer.layers.clear()
+
+    def is_free():
+        with Project(file.parent / NAME) as project:
+            return project.is_writable
+
+    qtbot.waitUntil(is_free, timeout=WAIT)
+    assert np.array_equal(kept(file).labels, shown)
 
 
 HOLDS = """

@@ -6,22 +6,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.theme import get_theme
 from napari.viewer import Viewer
 from qtpy.QtCore import QSize, QTimer
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QVBoxLayout, QWidget
 
-from .. import editing
 from ..editing import ORDERS, State
 from ..errors import NucleisegError
-from ..model_maps import MapsRead
-from ..reviewed import around_nuclei, rectangle, whole_image
 from . import memory
 from .canvas_tools import CanvasTools
-from .correct_tools import ACTIONS, KEYS, ORDER_TITLES, TOOL_HINTS, Legend, ToolButtons
-from .desk import candidates, desk_of
+from .correct_actions import CorrectActions
+from .correct_tools import KEYS, ORDER_TITLES, REVIEWED, REVIEWS, Legend, ToolButtons
+from .correctable import candidates
+from .desk import desk_of
 from .forms import ElidedComboBox, Fold, shrink
 from .keeping_bar import KeepingBar
 from .keys import Keys
@@ -29,7 +27,6 @@ from .layers import plane_of
 from .model_view import ModelView
 from .outcome import Outcome
 from .states_layer import StatesLayer
-from .view import centre_on, seen_box
 from .widgets import (
     add_row,
     button,
@@ -65,7 +62,6 @@ class CorrectDock(QWidget):
         self._viewer, self._session = self._bridge.viewer, self._bridge.session
         self._images: list[Image] = []
         self._labels: list[Labels] = []
-        self._first = 0
         self._plane: tuple[int, ...] = ()
         kept = memory.recall().get("correct", {})
         self._kept = kept if isinstance(kept, dict) else {}
@@ -73,8 +69,10 @@ class CorrectDock(QWidget):
         self.states = StatesLayer(self._viewer)
         self.tools = CanvasTools(self._viewer)
         self.outcome = Outcome()
-        self.view = ModelView(self._session, self)
-        self.keys = Keys(self._viewer, KEYS, self.act)
+        view = ModelView(self._session, self)
+        self.actions = CorrectActions(self._desk, self.tools, view, self.states)
+        self.act = self.actions.act
+        self.keys = Keys(self._viewer, KEYS, self.actions.act)
         self._writing = QTimer(self, singleShot=True, interval=WRITE_MS)
         self._writing.timeout.connect(self._write)
         self._drawing = QTimer(self, singleShot=True, interval=0)
@@ -139,7 +137,7 @@ class CorrectDock(QWidget):
         self.order.setToolTip("In which order the nuclei are looked through")
         titles = [(ORDER_TITLES[name], name) for name in ORDERS]
         fill_data(self.order, titles, self._kept.get("order"))
-        self.order.activated.connect(lambda _: self._remember())
+        self.order.currentIndexChanged.connect(lambda _: self._remember())
         self.skip = QCheckBox("Skip confirmed")
         self.skip.setToolTip("Next and previous leave out nuclei that are confirmed")
         self.skip.setChecked(bool(self._kept.get("skip", True)))
@@ -148,21 +146,11 @@ class CorrectDock(QWidget):
 
     def _build_reviewed(self) -> QWidget:
         self.review_buttons = {
-            "view": button("This view", partial(self.act, "review view"), "What the window shows"),
-            "image": button("Whole image", partial(self.act, "review image"), "All of this plane"),
-            "around": button(
-                "Around confirmed",
-                partial(self.act, "review around"),
-                "The surroundings of confirmed and edited nuclei",
-            ),
-            "clear": button("Clear", partial(self.act, "review clear"), "No area is reviewed"),
+            name: button(title, partial(self.act, f"review {name}"), tooltip)
+            for name, (title, tooltip) in REVIEWS.items()
         }
         found = list(self.review_buttons.values())
-        about = text(
-            "Inside, everything counts when a model learns: nuclei and background. Draw areas in "
-            "the layer “reviewed”, or:"
-        )
-        inside = column(about, row(*found[:2]), row(*found[2:]), indent=12)
+        inside = column(text(REVIEWED), row(*found[:2]), row(*found[2:]), indent=12)
         self.reviewed = Fold(
             "Reviewed area", inside, "Where you have looked at everything, background too"
         )
@@ -175,7 +163,7 @@ class CorrectDock(QWidget):
         )
         self.keep.setChecked(bool(self._kept.get("keep", True)))
         self.keep.toggled.connect(lambda _: self._remember())
-        self._desk.keeps_on_segmenting = self.keep.isChecked()
+        self._take_choices()
         return column(self.keep, self.reviewed)
 
     def _listen(self) -> None:
@@ -184,11 +172,12 @@ class CorrectDock(QWidget):
             (desk.changed, self._on_changed),
             (desk.said, self.outcome.say),
             (desk.failed, self.outcome.fail),
-            (self._session.failed, self._on_failed),
-            (self.tools.clicked, self._on_click),
-            (self.tools.dragged, self._on_drag),
-            (self.tools.dragging, self._on_dragging),
-            (self.tools.tool_changed, self._on_tool),
+            (self._session.failed, self.actions.fail),
+            (self.actions.began, self.outcome.clear),
+            (self.actions.stated, self.outcome.say_state),
+            (self.actions.said, self.outcome.say),
+            (self.actions.failed, self.outcome.fail),
+            (self.tools.tool_changed, self.buttons.show_tool),
         ]
         listen(self, heard)
         heard = [(signal, self.show_layers) for signal in layer_list_signals(viewer)]
@@ -348,177 +337,7 @@ class CorrectDock(QWidget):
                 self._plane = plane
                 self._show_states()
 
-    def _on_failed(self, error: Exception) -> None:
-        if self._waits:
-            self._waits = False
-            self.outcome.fail(error)
-            self.outcome.say_state("failed")
-
-    def _on_tool(self, tool: str) -> None:
-        self._first = 0
-        self.buttons.show_tool(tool)
-        self.outcome.say_state("running" if tool else "idle", TOOL_HINTS.get(tool, ""))
-
-    def _on_dragging(self, points: np.ndarray) -> None:
-        if self.tools.tool == "line":
-            self.states.show_line(points)
-        elif self.tools.tool == "add":
-            self.states.show_line(points[[0, -1]], closed=True)
-
-    def _on_click(self, place: np.ndarray) -> None:
-        self._try(partial(self._click, place))
-
-    def _click(self, place: np.ndarray) -> None:
-        correcting = self._desk.correcting
-        if correcting is None:
-            return
-        number = self._number_at(place)
-        tool = self.tools.tool
-        if not tool:
-            correcting.choose(number)
-        elif tool == "merge" and number and not self._first:
-            self._first = number
-            correcting.choose(number)
-            self.outcome.say_state("running", "now click the second nucleus")
-        elif tool == "merge" and number:
-            first, self._first = self._first, 0
-            correcting.merge(first, number, self._plane)
-            self.outcome.say_state("running", TOOL_HINTS[tool])
-        elif tool == "add":
-            self._add(click=(float(place[0]), float(place[1])))
-
-    def _on_drag(self, points: np.ndarray) -> None:
-        self.states.show_again()
-        self._try(partial(self._drag, points))
-
-    def _drag(self, points: np.ndarray) -> None:
-        correcting = self._desk.correcting
-        if correcting is not None and self.tools.tool == "line":
-            correcting.split_by_line(points, self._plane)
-        elif correcting is not None and self.tools.tool == "add":
-            (y, x), (bottom, right) = points[0].tolist(), points[-1].tolist()
-            self._add(box=((y, x), (bottom, right)))
-
-    def _number_at(self, place: np.ndarray) -> int:
-        labels = self._desk.correcting.plane(self._plane)
-        y, x = np.rint(place).astype(int)
-        inside = 0 <= y < labels.shape[0] and 0 <= x < labels.shape[1]
-        return max(0, int(labels[y, x])) if inside else 0
-
-    # --- actions -----------------------------------------------------------------------------
-
-    def act(self, name: str) -> None:
-        """Do what a button or a key says; see `ACTIONS`."""
-        if self._desk.correcting is None:
-            return
-        if not name.startswith("review") and self._viewer.dims.ndisplay != 2:
-            self.outcome.fail(NucleisegError("Nuclei are corrected in 2-D", "", "Press Ctrl+Y"))
-            return
-        if name in TOOL_HINTS:
-            self.tools.tool = "" if self.tools.tool == name else name
-            if self.tools.tool == "add":
-                self._try(partial(self._with_maps, lambda _: None))
-            return
-        self.tools.tool = ""
-        self._try(partial(self._do, name))
-
-    def _try(self, does: Any) -> None:
-        """Do something; what is wrong with it is said in the dock."""
-        self.outcome.clear()
-        try:
-            does()
-        except NucleisegError as error:
-            self.outcome.fail(error)
-
-    def _do(self, name: str) -> None:
-        correcting, at = self._desk.correcting, self._plane
-        # so that Ctrl+Z finds it
-        if not name.startswith("review"):
-            self._viewer.layers.selection.active = correcting.layer
-        if name in ("next", "previous"):
-            self._go(1 if name == "next" else -1)
-        elif name == "confirm":
-            self._confirm()
-        elif name == "confirm view":
-            self._confirm_view()
-        elif name.startswith("review "):
-            self._review(name.removeprefix("review "))
-        else:
-            operation = ACTIONS[name].operation
-            more = {"taken": [correcting.highest]} if operation is editing.split_at_waist else {}
-            correcting.edit(operation, at, **more)
-
-    def _go(self, steps: int) -> None:
-        by = self.order.currentData()
-        if by == "uncertain":
-            self._with_maps(lambda seen: self._move(by, steps, seen.probability))
-        else:
-            self._move(by, steps)
-
-    def _move(self, by: str, steps: int, probability: np.ndarray | None = None) -> None:
-        correcting = self._desk.correcting
-        correcting.go(self._plane, by, steps, probability, self.skip.isChecked())
-        centre_on(self._viewer, correcting.layer, self._plane, correcting.current)
-
-    def _confirm(self) -> None:
-        correcting = self._desk.correcting
-        if not correcting.current:
-            raise NucleisegError("No nucleus is chosen", "", "Click on one, or press N")
-        correcting.confirm([correcting.current])
-
-    def _confirm_view(self) -> None:
-        correcting = self._desk.correcting
-        labels = correcting.plane(self._plane)
-        box = seen_box(correcting.layer)
-        whole = np.bincount(np.maximum(labels, 0).ravel())
-        part = np.bincount(np.maximum(labels[box], 0).ravel(), minlength=len(whole))
-        inside = [int(n) for n in np.flatnonzero((part == whole) & (whole > 0)) if n]
-        new = correcting.confirm(inside)
-        self.outcome.say(f"{new} nuclei confirmed; those that the view cuts stay as they are.")
-
-    def _review(self, what: str) -> None:
-        correcting, at = self._desk.correcting, self._plane
-        labels = correcting.plane(at)
-        if what == "view":
-            rows, columns = seen_box(correcting.layer)
-            corner = (rows.start - 0.5, columns.start - 0.5)
-            opposite = (rows.stop - 0.5, columns.stop - 0.5)
-            areas = [*correcting.areas, rectangle(corner, opposite, labels.shape, at)]
-        elif what == "image":
-            others = [a for a in correcting.areas if a.plane != at]
-            areas = [*others, whole_image(labels.shape, at)]
-        elif what == "around":
-            around = around_nuclei(labels, list(correcting.states), plane=at)
-            if not around:
-                raise NucleisegError("No nucleus is confirmed here", "", "Confirm some first (Q)")
-            areas = [*correcting.areas, *(a for a in around if a not in correcting.areas)]
-        else:
-            areas = []
-        correcting.review(areas)
-
-    def _add(self, **where: Any) -> None:
-        correcting, at = self._desk.correcting, self._plane
-        self._with_maps(lambda seen: correcting.add(seen, at, **where))
-
-    def _with_maps(self, then: Any) -> None:
-        """Do something with what the model sees, as soon as it is known."""
-        correcting = self._desk.correcting
-        tool = self.tools.tool
-
-        def go_on(seen: MapsRead) -> None:
-            self._waits = False
-            self.outcome.say_state("running" if tool else "idle", TOOL_HINTS.get(tool, ""))
-            self._try(partial(then, seen))
-
-        self._waits = True
-        point = self._viewer.dims.current_step
-        if not self.view.ask(correcting.image, correcting.layer, point, go_on) and self._waits:
-            said = "the model looks at the image first, once; this goes on as soon as it is done"
-            self.outcome.say_state("running", said)
-
     # --- small things ------------------------------------------------------------------------
-
-    _waits = False
 
     def _draw(self) -> None:
         undrawn, self._undrawn = self._undrawn, []
@@ -538,8 +357,13 @@ class CorrectDock(QWidget):
             self._remember()
             self._desk.keep_in(self.image_layer, Path(folder))
 
-    def _remember(self) -> None:
+    def _take_choices(self) -> None:
         self._desk.keeps_on_segmenting = self.keep.isChecked()
+        self.actions.order = self.order.currentData()
+        self.actions.skips_confirmed = self.skip.isChecked()
+
+    def _remember(self) -> None:
+        self._take_choices()
         self._kept |= {
             "order": self.order.currentData(),
             "skip": self.skip.isChecked(),

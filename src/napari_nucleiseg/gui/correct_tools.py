@@ -66,6 +66,17 @@ ORDER_TITLES = {
     "size": "smallest first",
     "uncertain": "least certain first",
 }
+REVIEWED = (
+    "Inside, everything counts when a model learns: nuclei and background. Draw areas in the layer "
+    "“reviewed”, or:"
+)
+# title and tooltip of what makes an area reviewed
+REVIEWS = {
+    "view": ("This view", "What the window shows"),
+    "image": ("Whole image", "All of this plane"),
+    "around": ("Around confirmed", "The surroundings of confirmed and edited nuclei"),
+    "clear": ("Clear", "No area is reviewed"),
+}
 COLUMNS = 2
 
 

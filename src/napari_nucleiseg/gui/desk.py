@@ -17,18 +17,18 @@ from napari.layers import Image, Labels
 from psygnal import Signal
 
 from ..editing import Change
-from ..errors import NucleisegError, ShapeError
+from ..errors import ShapeError
 from ..events import Event
 from ..project import Corrected
-from ..samples import SAMPLES
 from ..session import Task
 from .bridge import Bridge, bridge_of
+from .closing import Asking
+from .correctable import add_nuclei, check, own_file, widen
 from .correcting import Correcting
 from .job import run_in_thread
-from .layers import MICROGRAPH, RESULT, field_shape, path_of, placement
+from .layers import MICROGRAPH, field_shape
 from .recording import Projects, Recording, keep_image
 from .reviewed_layer import ReviewedLayer
-from .states_layer import is_outlines
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,7 @@ class Desk:
         self._projects = Projects()
         self._places: weakref.WeakKeyDictionary[Image, Place] = weakref.WeakKeyDictionary()
         self._now: Place | None = None
+        self._asking = Asking(bridge.viewer)
         self._lost: Lost | None = None
         # corrected layers whose image was deleted
         self._orphans: weakref.WeakKeyDictionary[Labels, Lost] = weakref.WeakKeyDictionary()
@@ -152,7 +153,7 @@ class Desk:
     def _take(self, place: Place, image: Image, labels: Labels) -> None:
         """Listen to a layer from now on."""
         if labels not in place.by_layer:
-            _widen(labels)
+            widen(labels)
             correcting = Correcting(image, labels)
             place.by_layer[labels] = correcting, ReviewedLayer(self.bridge.viewer, correcting)
             self._follow(place, correcting)
@@ -173,6 +174,7 @@ class Desk:
         recording.said.connect(tell("said"))
         recording.failed.connect(tell("failed"))
         recording.changed.connect(lambda: _begin_if_waiting(place))
+        recording.changed.connect(self._show_unkept)
         recording.restored.connect(lambda corrected: self._show(place, corrected))
 
     def _follow(self, place: Place, correcting: Correcting) -> None:
@@ -189,9 +191,9 @@ class Desk:
 
         def on_reviewed() -> None:
             if place.recording.wants_begin:
-                data = np.array(correcting.layer.data)
-                place.recording.begin(data, dict(correcting.states), correcting.areas)
-            place.recording.record(areas=correcting.areas)
+                _begin(place, correcting)
+            else:
+                place.recording.record(areas=correcting.areas)
             if place.correcting is correcting and self._now is place:
                 self.changed.emit(None, ())
 
@@ -203,8 +205,7 @@ class Desk:
             if correcting.layer.data.shape[-2:] == field_shape(correcting.image):
                 correcting.restart()
                 if place.recording.stage == "recording":
-                    data = np.array(correcting.layer.data)
-                    place.recording.begin(data, dict(correcting.states), correcting.areas)
+                    _begin(place, correcting)
             if self._now is place:
                 self.kept.emit()
 
@@ -259,7 +260,7 @@ class Desk:
         if before is not None and not before.is_touched:
             layer = before.layer
         if layer is None or layer.data.shape != corrected.labels.shape:
-            layer = self._new_layer(image, f"{image.name} · nuclei", corrected.labels)
+            layer = add_nuclei(self.bridge.viewer, image, corrected.labels)
             self._take(place, image, layer)
         else:
             stage, place.recording.stage = place.recording.stage, "looking"
@@ -273,16 +274,6 @@ class Desk:
         if before is not None and before is not place.correcting:
             before.layer.visible = False
             self.said.emit(f"What you did before stays in {before.layer.name}, hidden.")
-
-    def _new_layer(self, image: Image, name: str, labels: np.ndarray) -> Labels:
-        layers = self.bridge.viewer.layers
-        where = placement(image)
-        if labels.ndim > 2:
-            where = {"scale": image.scale, "translate": image.translate, "units": image.units}
-        layer = Labels(labels, name=name, metadata={RESULT: {}}, **where)
-        layers.insert(layers.index(image) + 1, layer)
-        layers.selection.active = layer
-        return layer
 
     # --- an image without a file -------------------------------------------------------------
 
@@ -308,6 +299,11 @@ class Desk:
 
         title = f"Keeping {name}"
         run_in_thread(Task(title, work(), on_event, self.failed.emit, lambda: None, lambda: None))
+
+    def _show_unkept(self) -> None:
+        """Let napari ask before its window closes on corrections that are kept nowhere."""
+        names = [i.name for i, place in self._places.items() if place.recording.unkept]
+        self._asking.show(f"corrections of {', '.join(names)} are not kept" if names else "")
 
     # --- layers that go ----------------------------------------------------------------------
 
@@ -340,6 +336,9 @@ class Desk:
                 self._orphans[layer] = Lost(image, correcting, place.recording.keeps_all)
             if self._now is place:
                 self._now = None
+            used = {other.recording.folder for other in self._places.values()}
+            self._projects.let_go(place.recording.folder, used)
+        self._show_unkept()
         self.kept.emit()
 
     def _lose(self, lost: Lost) -> None:
@@ -370,53 +369,18 @@ class Desk:
         self.kept.emit()
 
 
-def check(image: Image, labels: Labels) -> None:
-    """Refuse labels that cannot be corrected.
-
-    Raises
-    ------
-    NucleisegError
-        Why, and what to do.
-    """
-    if labels.multiscale or not isinstance(labels.data, np.ndarray):
-        raise NucleisegError(
-            "These labels lie in a file that cannot be painted in",
-            labels.name,
-            "Duplicate the layer in memory, for example by saving and opening it as TIFF",
-        )
-    if labels.data.shape[-2:] != field_shape(image):
-        raise ShapeError(
-            "Nuclei and image differ in size",
-            "{} has {}×{} px, {} has {}×{} px".format(
-                labels.name, *labels.data.shape[-2:], image.name, *field_shape(image)
-            ),
-            "Choose the nuclei of this image",
-        )
-
-
-def own_file(image: Image) -> Path | None:
-    """File of an image beside which corrections can be kept; samples belong to the program."""
-    path = path_of(image)
-    samples = {sample.micrograph for sample in SAMPLES.values()}
-    return path if path is not None and path.is_file() and path not in samples else None
-
-
-def candidates(viewer: Any) -> list[Labels]:
-    """Labels that can be corrected, the uppermost first."""
-    return [x for x in reversed(viewer.layers) if isinstance(x, Labels) and not is_outlines(x)]
-
-
-def _widen(labels: Labels) -> None:
-    """Make room for more nuclei than small numbers can count."""
-    if labels.data.dtype.itemsize < np.dtype(np.int32).itemsize:
-        labels.data = labels.data.astype(np.int32)
+def _begin(place: Place, correcting: Correcting) -> None:
+    """Save what there is; a stroke after it lets it be found again, whatever it holds."""
+    data = np.array(correcting.layer.data)
+    place.recording.begin(data, dict(correcting.states), correcting.areas)
+    place.recording.record(areas=correcting.areas)
 
 
 def _begin_if_waiting(place: Place) -> None:
+    """Save what was done before there was a place for it."""
     correcting, recording = place.correcting, place.recording
     if correcting is not None and recording.wants_begin and recording.has_waiting:
-        data = np.array(correcting.layer.data)
-        recording.begin(data, dict(correcting.states), correcting.areas)
+        _begin(place, correcting)
 
 
 def _let_go(projects: Projects) -> None:

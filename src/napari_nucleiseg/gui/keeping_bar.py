@@ -80,7 +80,7 @@ class KeepingBar:
         place = "" if recording.folder is None else recording.folder.name
         saved = "saving..." if recording.is_saving else f"saved {_clock(recording.saved_at)}"
         return {
-            "nowhere": f"This image has no file: choose a folder for its corrections{strokes}",
+            "nowhere": f"Not kept yet: choose a folder for the corrections of this image{strokes}",
             "looking": "Looking for earlier corrections...",
             "found": f"Restore or discard the earlier corrections first{strokes}",
             "ready": f"Corrections will be kept in {place} beside the image",

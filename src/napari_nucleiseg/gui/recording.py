@@ -9,14 +9,16 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from napari.utils.notifications import show_error
 from psygnal import Signal
 
+from .. import wording
 from ..editing import Change, State
 from ..errors import FileError, ShapeError
 from ..events import Event
@@ -84,6 +86,24 @@ class Projects:
                 project.close()
             project = self._open[key] = Project(folder)
         return project
+
+    def let_go(self, folder: Path | None, used: Collection[Path | None]) -> None:
+        """Close a project, on a thread, unless one of its images is open still."""
+        if folder is None or folder in used:
+            return
+
+        def work() -> Iterator[Event]:
+            with self.turn:
+                project = self._open.pop(folder.resolve(), None)
+                if project is not None:
+                    project.close()
+            yield Written()
+
+        def on_failed(error: Exception) -> None:
+            show_error(wording.sentence(error))
+
+        title = f"Closing the project {folder}"
+        run_in_thread(Task(title, work(), lambda _: None, on_failed, lambda: None, _stop))
 
     def close(self) -> None:
         """Write what is left, and let other windows write."""
@@ -216,6 +236,7 @@ class Recording:
         folder, file = self.folder, self.file
         if folder is None or file is None:
             return
+        self.unkept = 0  # what was done before is in the label image
         self._set("beginning")
         known = dict(states)
 
@@ -251,8 +272,8 @@ class Recording:
 
     @property
     def has_waiting(self) -> bool:
-        """Whether strokes wait for a project."""
-        return bool(self._waiting)
+        """Whether something was done already that waits for a project."""
+        return bool(self._waiting) or bool(self.unkept)
 
     def record(
         self,
