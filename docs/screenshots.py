@@ -21,6 +21,7 @@ os.environ["NAPARI_CONFIG"] = str(Path(_HOME.name) / "napari.yaml")
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
 from napari_nucleiseg.gui.__main__ import open_demo  # noqa: E402
+from napari_nucleiseg.gui.desk import desk_of  # noqa: E402
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -73,12 +74,16 @@ def correct_nuclei(viewer) -> None:
     """Correct some of the nuclei that were found."""
     _, dock = viewer.window.add_plugin_dock_widget("napari-nucleiseg", "Correct nuclei")
     dock = getattr(dock, "__wrapped__", dock)
-    settle()
+    desk = desk_of(viewer)
+    desk.keep_in(dock.image_layer, Path(_HOME.name))
+    wait(lambda: desk.recording.stage == "ready")
     for action in ("next", "confirm", "next", "confirm", "next", "grow", "next", "smooth", "next"):
         dock.act(action)
         settle(0.1)
     dock.reviewed.open(True)
     dock.act("review around")
+    settle()
+    wait(lambda: not desk.recording.is_saving)
     settle()
     viewer.screenshot(str(IMAGES / "correct.png"), canvas_only=False, flash=False)
     viewer.window.remove_dock_widget(dock)

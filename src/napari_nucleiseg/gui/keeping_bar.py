@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFrame, QVBoxLayout
 from .. import wording
 from .desk import Desk
 from .recording import found_text
-from .widgets import button, row, small, text
+from .widgets import button, row, text
 
 
 class KeepingBar:
@@ -45,9 +45,8 @@ class KeepingBar:
         layout.addWidget(self.sentence)
         layout.addWidget(row(self.restore_button, self.discard_button))
         self.status = text()
-        self.folder_button = small(
-            button("...", ask_for_folder, "Keep corrections in another folder")
-        )
+        self.folder_button = button("...", ask_for_folder, "Keep corrections in another folder")
+        self.folder_button.setAccessibleName(self.folder_button.toolTip())
         self.line = row(self.status, self.folder_button)
 
     def show(self) -> None:
@@ -62,6 +61,9 @@ class KeepingBar:
         self.line.setVisible(recording is not None)
         if recording is not None:
             self.status.setText(self._said())
+            is_open = recording.stage == "nowhere"
+            self.folder_button.setText("Choose..." if is_open else "...")
+            self.folder_button.setFixedWidth(72 if is_open else 28)
             folder = recording.folder
             self.status.setToolTip("" if folder is None else f"Corrections are kept in {folder}")
 
@@ -80,7 +82,7 @@ class KeepingBar:
         place = "" if recording.folder is None else recording.folder.name
         saved = "saving..." if recording.is_saving else f"saved {_clock(recording.saved_at)}"
         return {
-            "nowhere": f"Not kept yet: choose a folder for the corrections of this image{strokes}",
+            "nowhere": f"Not kept yet: choose a folder for these corrections{strokes}",
             "looking": "Looking for earlier corrections...",
             "found": f"Restore or discard the earlier corrections first{strokes}",
             "ready": f"Corrections will be kept in {place} beside the image",
