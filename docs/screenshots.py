@@ -25,6 +25,7 @@ from qtpy.QtWidgets import QApplication  # noqa: E402
 
 from napari_nucleiseg.gui.__main__ import open_demo  # noqa: E402
 from napari_nucleiseg.gui.batch_dock import BatchDock  # noqa: E402
+from napari_nucleiseg.gui.desk import desk_of  # noqa: E402
 from napari_nucleiseg.gui.measure_dock import MeasureDock  # noqa: E402
 from napari_nucleiseg.samples import SAMPLES  # noqa: E402
 
@@ -70,6 +71,7 @@ def main() -> None:
     take(dock, "dock-light.png")
     viewer.theme = "dark"
     viewer.window.remove_dock_widget(dock)
+    correct_nuclei(viewer)
     measure(viewer)
     batch(viewer)
     compare_models(viewer)
@@ -135,6 +137,26 @@ def batch(viewer) -> None:
     viewer.window.remove_dock_widget(dock)
     dock.deleteLater()
     viewer.layers.clear()
+    settle()
+
+
+def correct_nuclei(viewer) -> None:
+    """Correct some of the nuclei that were found."""
+    _, dock = viewer.window.add_plugin_dock_widget("napari-nucleiseg", "Correct nuclei")
+    dock = getattr(dock, "__wrapped__", dock)
+    desk = desk_of(viewer)
+    desk.keep_in(dock.image_layer, Path(_HOME.name))
+    wait(lambda: desk.recording.stage == "ready")
+    for action in ("next", "confirm", "next", "confirm", "next", "grow", "next", "smooth", "next"):
+        dock.act(action)
+        settle(0.1)
+    dock.reviewed.open(True)
+    dock.act("review around")
+    settle()
+    wait(lambda: not desk.recording.is_saving)
+    settle()
+    viewer.screenshot(str(IMAGES / "correct.png"), canvas_only=False, flash=False)
+    viewer.window.remove_dock_widget(dock)
     settle()
 
 

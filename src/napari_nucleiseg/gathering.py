@@ -36,7 +36,7 @@ class Gathering(Protocol):
         """The (H, W) int32 label image and, where the network tells, the class of each nucleus."""
 
 
-class _Maps:
+class Maps:
     """Maps of the whole micrograph."""
 
     largest_tile = 8192
@@ -48,9 +48,11 @@ class _Maps:
     def tiles(
         self, run: Callable[..., Any], read: ReadTile, grid: Grid
     ) -> Iterator[tuple[int, int]]:
+        """See `Gathering`."""
         return iterate_maps(run, read, self.maps, grid)
 
     def labels(self) -> tuple[np.ndarray, list[int]]:
+        """See `Gathering`."""
         return decode(self.names, self.maps, self.config), []
 
 
@@ -96,4 +98,4 @@ def gathering(names: Sequence[str], shape: tuple[int, int], config: DecodeConfig
     """
     if tuple(names) == INSTANCES:
         return _Detections(shape, config)
-    return _Maps(names, shape, config)
+    return Maps(names, shape, config)

@@ -99,7 +99,7 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
             gathered = gathering(model.map_names, chosen.shape, decode_config(config))
         except MemoryError as error:
             raise _too_large(micrograph) from error
-        engine = yield from _fill(gathered, pixels, (low, high), model, config, engine)
+        engine = yield from run_tiles(gathered, pixels, (low, high), model, config, engine)
         yield Decoding()
         try:
             labels, classes = gathered.labels()
@@ -165,7 +165,7 @@ def grid_of(model: ModelCard, config: SegmentConfig, largest_tile: int) -> Grid:
     return Grid(side, config.overlap_px, model.multiple, config.batch_size, is_fixed)
 
 
-def _fill(
+def run_tiles(
     gathered: Gathering,
     pixels: np.ndarray,
     ends: tuple[float, float],

@@ -33,6 +33,7 @@ from .metrics.average_precision import average_precision
 from .metrics.dice import dice
 from .metrics.iou import iou
 from .micrograph import Micrograph
+from .model_maps import MapsRead, read_maps
 from .numbering import keep_numbers
 from .segmentation import segment
 from .store import ModelCard, find_model, list_models, model_problems
@@ -566,6 +567,20 @@ class Session:
             yield from self._ask_in(_proposal, loaded)
 
         self._start("channel", "Looking for the channel with the nuclei", work())
+
+    def read_maps(self, micrograph: Micrograph | Load, config: SegmentConfig) -> None:
+        """Ask what a model says of every pixel; `MapsRead` brings it. Waits for main work."""
+
+        def work() -> Iterator[Event]:
+            loaded = micrograph() if callable(micrograph) else micrograph
+            events = self._work_in(read_maps, loaded, config)
+            with closing(cast("Generator[Event, None, None]", events)):
+                for event in events:
+                    # what is told on the way belongs to a segmentation
+                    if isinstance(event, MapsRead):
+                        yield event
+
+        self._start("maps", "Looking where the model sees nuclei", work())
 
     def cancel(self) -> None:
         """Stop the main work after its current step, or within it where that takes long."""

@@ -114,6 +114,8 @@ class Bridge:
             weakref.WeakKeyDictionary()
         )
         self._placed: weakref.WeakKeyDictionary[Layer, Placed] = weakref.WeakKeyDictionary()
+        # puts a new result around what a person corrected in the last one; says so, or nothing
+        self.merge: Callable[[Labels, np.ndarray], str] = lambda *_: ""
         self.session.event.connect(self._on_event)
         viewer.layers.events.removed.connect(self._on_removed)
         weakref.finalize(viewer, _let_go, self.session, child, self.learning)
@@ -249,6 +251,11 @@ class Bridge:
             return True
         return result.data.nbytes > COMPARE_BYTES and bool(getattr(result, "_undo_history", ()))
 
+    def adopt(self, layer: Layer, labels: Labels) -> None:
+        """Take labels for the last result of an image that has none."""
+        if self.result_of(layer) is None:
+            self._results.setdefault(layer, {})[()] = weakref.ref(labels)
+
     def add_micrograph(self, micrograph: Micrograph) -> Image:
         """Show a micrograph as a layer."""
         data, settings, _ = layer_of(micrograph)
@@ -282,6 +289,11 @@ class Bridge:
     def _put(self, layer: Layer, key: Key, labels: np.ndarray, manifest: dict[str, Any]) -> Labels:
         """Put a result above its image, in the place of its last one unless that was changed."""
         viewer, result = self.viewer, self.result_of(layer, key)
+        merged = "" if result is None else self.merge(result, labels)
+        if merged:
+            result.metadata = {**result.metadata, RESULT: manifest}
+            self.session.event.emit(Notice(merged))
+            return result
         why = "" if result is None else self._why_kept(result)
         if result is not None and not why:
             _forget_edits(result)

@@ -1,0 +1,342 @@
+"""Correcting the nuclei of one Labels layer: operations, states, and which nucleus is looked at."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from psygnal import Signal
+
+from .. import editing
+from ..editing import Change, State, keep_states, merge_prediction
+from ..errors import SettingError
+from ..model_maps import MapsRead
+from ..reviewed import Area, reviewed_mask
+from .history import History, Way
+
+# what a step does to states: for each nucleus its state before and after, None where it has none
+Step = dict[int, tuple[State | None, State | None]]
+# numbers above this are counted one by one
+MOST_NUMBERS = 1 << 24
+
+
+class Correcting:
+    """Corrections of one layer, each of them one step of its undo history.
+
+    Parameters
+    ----------
+    image : Image
+        The micrograph that the nuclei belong to.
+    layer : Labels
+        Its data must be an array in memory.
+
+    Attributes
+    ----------
+    states : dict of int to State
+        Of the nuclei that a person edited or confirmed.
+    areas : tuple of Area
+        Reviewed areas.
+    current : int
+        Number of the nucleus that is looked at, 0 for none.
+    changed : Signal(Change, dict)
+        Something was done or undone: pixels, and new states by number.
+    reviewed : Signal()
+        The reviewed areas changed.
+    chosen : Signal()
+        Another nucleus is looked at.
+    """
+
+    changed = Signal(object, object)
+    reviewed = Signal()
+    chosen = Signal()
+
+    def __init__(self, image: Image, layer: Labels) -> None:
+        self.image, self.layer = image, layer
+        self.states: dict[int, State] = {}
+        self.areas: tuple[Area, ...] = ()
+        self.current = 0
+        self._sequence: list[int] = []
+        self._left = 0
+        self._planned: Mapping[int, State] | None = None
+        self._done: deque[Step] = deque()
+        self._undone: list[Step] = []
+        self._count_all()
+        self._history = History(layer, self._heard)
+
+    def close(self) -> None:
+        """Hear no more of the layer."""
+        self._history.close()
+
+    # --- what is there -----------------------------------------------------------------------
+
+    @property
+    def sizes(self) -> Mapping[int, int]:
+        """Pixels of each nucleus that is there."""
+        return self._sizes
+
+    def state_of(self, number: int) -> State:
+        """State of a nucleus."""
+        return self.states.get(number, State.PREDICTED)
+
+    @property
+    def is_touched(self) -> bool:
+        """Whether there is anything of a person's: a state, a reviewed area."""
+        return bool(self.states) or bool(self.areas)
+
+    def plane(self, at: tuple[int, ...]) -> np.ndarray:
+        """Labels of a plane, as a view."""
+        view: np.ndarray = self.layer.data[at]
+        return view
+
+    def restart(self) -> None:
+        """Begin anew, since the layer got other data: its history is gone, too."""
+        self._count_all()
+        self._done.clear()
+        self._undone.clear()
+        self.states = {n: s for n, s in self.states.items() if n in self._sizes}
+        self.choose(self.current if self.current in self._sizes else 0)
+
+    def put(self, states: Mapping[int, State], areas: Collection[Area]) -> None:
+        """Take states and areas that were kept, without telling that anything was done."""
+        self.states = {n: State(s) for n, s in states.items() if s != State.PREDICTED}
+        self.areas = tuple(areas)
+
+    # --- which nucleus -----------------------------------------------------------------------
+
+    def choose(self, number: int) -> None:
+        """Look at a nucleus."""
+        if self.current and not number:
+            self._left = self.current
+        self.current = number
+        self.chosen.emit()
+
+    def go(
+        self,
+        at: tuple[int, ...],
+        by: str,
+        steps: int,
+        probability: np.ndarray | None = None,
+        skip_confirmed: bool = False,
+    ) -> None:
+        """Look at the next nucleus of a plane, or the one before.
+
+        Parameters
+        ----------
+        at : tuple of int
+            The plane.
+        by : str
+            One of `editing.ORDERS`.
+        steps : int
+            1 for the next, -1 for the one before.
+        probability : (H, W) ndarray, optional
+            For the order by certainty.
+        skip_confirmed : bool
+        """
+        here = editing.order(self.plane(at), by, probability)
+        open_ = [
+            n
+            for n in here
+            if not skip_confirmed or n == self.current or self.state_of(n) != State.CONFIRMED
+        ]
+        if not open_ or (skip_confirmed and open_ == [self.current] and self._is_confirmed()):
+            raise SettingError(
+                "There is no other nucleus to look at",
+                "all in this plane are confirmed" if here else "this plane has none",
+                "Go to another plane or image",
+            )
+        start = self.current or self._left
+        if start in open_:
+            at_now = open_.index(start)
+            number = open_[(at_now + steps) % len(open_)]
+        else:
+            number = self._follower(start, open_, steps)
+        self._sequence = here
+        self.choose(number)
+
+    def _is_confirmed(self) -> bool:
+        return self.state_of(self.current) == State.CONFIRMED
+
+    def _follower(self, gone: int, there: list[int], steps: int) -> int:
+        """The nucleus that comes after one that is gone, in the order that was known."""
+        if gone in self._sequence:
+            at = self._sequence.index(gone)
+            after = self._sequence[at + 1 :] if steps > 0 else self._sequence[:at][::-1]
+            for number in after:
+                if number in there:
+                    return number
+        return there[0 if steps > 0 else -1]
+
+    # --- what is done ------------------------------------------------------------------------
+
+    def edit(self, operation: Callable[..., Change], at: tuple[int, ...], **more: Any) -> None:
+        """Apply an operation of `editing` to the nucleus that is looked at.
+
+        Raises
+        ------
+        SettingError
+            If none is, or the operation refuses.
+        """
+        labels = self.plane(at)
+        if not self.current or not (labels == self.current).any():
+            raise SettingError(
+                "No nucleus is chosen", "", "Click on one, or go to the next one (N)"
+            )
+        self.perform(operation(labels, self.current, **more), at)
+
+    def merge(self, first: int, second: int, at: tuple[int, ...]) -> None:
+        """Make two nuclei one."""
+        self.perform(editing.merge(self.plane(at), first, second), at)
+        self.choose(first)
+
+    def split_by_line(self, points: np.ndarray, at: tuple[int, ...]) -> None:
+        """Cut the nucleus that a line runs through for the longest part."""
+        labels = self.plane(at)
+        number = longest_under(labels, points)
+        self.perform(editing.split_by_line(labels, number, points, taken=[self.highest]), at)
+        self.choose(number)
+
+    def add(self, seen: MapsRead, at: tuple[int, ...], **where: Any) -> None:
+        """Add a nucleus by ``click`` or ``box``; see `editing.nucleus_from_maps`."""
+        labels, taken = self.plane(at), [self.highest]
+        if seen.probability is None:
+            change = editing.nucleus_from_pixels(seen.pixels, labels, taken=taken, **where)
+        else:
+            change = editing.nucleus_from_maps(seen.names, seen.maps, labels, taken=taken, **where)
+        self.perform(change, at)
+        self.choose(int(change.after.max()))
+
+    def confirm(self, numbers: Collection[int]) -> int:
+        """Say that nuclei are right; gives how many were not confirmed before."""
+        new = [n for n in numbers if self.state_of(n) != State.CONFIRMED]
+        if new:
+            self._planned = {**self.states, **dict.fromkeys(new, State.CONFIRMED)}
+            self._history.add_empty_step()
+        return len(new)
+
+    def take_prediction(self, labels: np.ndarray) -> int:
+        """Fill what no person has decided on with a new prediction; gives the nuclei that stayed.
+
+        Parameters
+        ----------
+        labels : (H, W) int32 ndarray
+            What the model finds now.
+        """
+        inside = reviewed_mask(self.areas, self.layer.data.shape) if self.areas else None
+        merged, states = merge_prediction(labels, self.layer.data, self.states, inside)
+        change = Change.between(self.layer.data, merged)
+        if len(change):
+            self._planned = states
+            self.layer.data_setitem(change.places(), change.after)
+        return len(states)
+
+    def review(self, areas: Collection[Area]) -> None:
+        """Set the reviewed areas."""
+        if tuple(areas) != self.areas:
+            self.areas = tuple(areas)
+            self.reviewed.emit()
+
+    def perform(self, change: Change, at: tuple[int, ...]) -> None:
+        """Apply a change of a plane as one step that can be undone.
+
+        Raises
+        ------
+        SettingError
+            If it changes nothing.
+        """
+        if not len(change):
+            raise SettingError("There is nothing to change", f"nucleus {self.current}")
+        whole = change.in_stack(at, self.layer.data.shape)
+        self.layer.data_setitem(whole.places(), whole.after)
+        if self.current and self.current not in self._sizes:
+            self.choose(0)
+
+    @property
+    def highest(self) -> int:
+        """Highest number that any nucleus has or had."""
+        return self._highest
+
+    # --- what was done -----------------------------------------------------------------------
+
+    def _count_all(self) -> None:
+        data = np.asarray(self.layer.data)
+        self._highest = max(0, int(data.max(initial=0)))
+        if self._highest < MOST_NUMBERS:
+            counts = np.bincount(np.maximum(data, 0).ravel())
+            numbers = np.flatnonzero(counts)
+            found = zip(numbers.tolist(), counts[numbers].tolist(), strict=True)
+        else:
+            numbers, counts = np.unique(data, return_counts=True)
+            found = zip(numbers.tolist(), counts.tolist(), strict=True)
+        self._sizes: Counter[int] = Counter({n: c for n, c in found if n > 0})
+
+    def _count(self, change: Change) -> None:
+        for sign, numbers in ((-1, change.before), (1, change.after)):
+            present, counts = np.unique(numbers[numbers > 0], return_counts=True)
+            for number, count in zip(present.tolist(), counts.tolist(), strict=True):
+                self._sizes[number] += sign * count
+                self._highest = max(self._highest, number)
+        for number in change.numbers:
+            if self._sizes[number] <= 0:
+                del self._sizes[number]
+
+    def _heard(self, change: Change, way: Way) -> None:
+        self._count(change)
+        left = np.array([n for n in change.numbers if n in self._sizes], np.int64)
+        if way == "do":
+            planned, self._planned = self._planned, None
+            after = keep_states(self.states, change, left) if planned is None else planned
+            step = _between(self.states, after)
+            self._done.append(step)
+            self._undone.clear()
+            while len(self._done) > self._history.length:
+                self._done.popleft()
+        else:
+            source, target = self._done, self._undone
+            if way == "redo":
+                source, target = target, source
+            if source:
+                known = source.pop()
+                target.append(known)
+                step = known if way == "redo" else {n: (b, a) for n, (a, b) in known.items()}
+            else:  # done before anybody listened
+                step = _between(self.states, keep_states(self.states, change, left))
+        for number, (_, state) in step.items():
+            self.states.pop(number, None)
+            if state is not None:
+                self.states[number] = state
+        self.changed.emit(change, {n: after for n, (_, after) in step.items()})
+        if self.current and self.current not in self._sizes:
+            self.choose(0)
+
+
+def _between(before: Mapping[int, State], after: Mapping[int, State]) -> Step:
+    return {
+        n: (before.get(n), after.get(n))
+        for n in sorted({*before, *after})
+        if before.get(n) != after.get(n)
+    }
+
+
+def longest_under(labels: np.ndarray, points: np.ndarray) -> int:
+    """Number of the nucleus that most of a line lies on.
+
+    Raises
+    ------
+    SettingError
+        If it crosses none.
+    """
+    steps = int(np.ceil(np.abs(np.diff(points, axis=0)).max(initial=1))) * 2 + 1
+    on = np.concatenate([np.linspace(a, b, steps) for a, b in pairwise(points)] or [points])
+    at = np.rint(on).astype(int)
+    inside = ((at >= 0) & (at < labels.shape)).all(axis=1)
+    under = labels[tuple(at[inside].T)]
+    under = under[under > 0]
+    if not under.size:
+        raise SettingError(
+            "The line crosses no nucleus", "", "Draw it from one side of the nucleus to the other"
+        )
+    return int(np.bincount(under).argmax())

@@ -1,0 +1,96 @@
+"""What the chosen model sees in an image: computed once for each plane and model, then kept."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from napari.layers import Image, Labels
+
+from ..events import Event
+from ..model_maps import MapsRead
+from ..session import Session
+from .layers import RESULT, kind_of, plane_of, read_layer
+from .widgets import listen
+
+# maps of this many planes stay in memory
+MOST_KEPT = 4
+
+
+class ModelView:
+    """Maps of images, by what they were made of.
+
+    Parameters
+    ----------
+    session : Session
+    owner : QObject
+        While it lives, answers are heard.
+    """
+
+    def __init__(self, session: Session, owner: Any) -> None:
+        self._session = session
+        self._kept: dict[tuple[Any, ...], MapsRead] = {}
+        self._asked: tuple[tuple[Any, ...], weakref.ref[Image], Callable[[MapsRead], None]] | None
+        self._asked = None
+        listen(owner, [(session.event, self._on_event), (session.failed, self._on_failed)])
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether an answer is on its way."""
+        return self._asked is not None
+
+    def ask(
+        self,
+        image: Image,
+        labels: Labels,
+        point: tuple[int, ...],
+        then: Callable[[MapsRead], None],
+    ) -> bool:
+        """Call ``then`` with the maps, at once where they are known.
+
+        Parameters
+        ----------
+        image : Image
+        labels : Labels
+            Its nuclei: what they were made with tells channel and colours.
+        point : tuple of int
+            Position of the viewer's sliders.
+        then : callable
+            Called with `MapsRead`.
+
+        Returns
+        -------
+        bool
+            False where they have to be computed first.
+
+        Raises
+        ------
+        NucleisegError
+            If the image cannot be looked at.
+        """
+        kind = kind_of(image)
+        plane = plane_of(image, point) if kind == "stack" else ()
+        made = labels.metadata.get(RESULT, {}).get("config", {})
+        chosen = {name: made[name] for name in ("channel", "colour") if name in made}
+        config = self._session.config.model_copy(update=chosen)
+        key = (id(image.data), plane, config.model, config.device, *chosen.values())
+        if key in self._kept:
+            then(self._kept[key])
+            return True
+        self._asked = key, weakref.ref(image), then
+        self._session.read_maps(read_layer(image, kind, plane), config)
+        return self._asked is None
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, MapsRead) and self._asked is not None:
+            (key, image, then), self._asked = self._asked, None
+            if image() is None:
+                return
+            while len(self._kept) >= MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = event
+            then(event)
+
+    def _on_failed(self, _: Exception) -> None:
+        self._asked = None

@@ -1,0 +1,455 @@
+"""Keeps the corrections of one image in a project, on threads of their own.
+
+A project is looked for when an image is chosen, and made at the first correction. From then on each
+stroke goes to the journal at once; what was drawn while the project was being opened follows it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from napari.utils.notifications import show_error
+from psygnal import Signal
+
+from .. import wording
+from ..editing import Change, State
+from ..errors import FileError, ShapeError
+from ..events import Event
+from ..project import NAME, Corrected, Corrections, Project, is_project
+from ..reviewed import Area
+from ..session import Task, wait_for_step
+from .job import run_in_thread
+
+# nowhere: no place to keep anything; found: earlier corrections wait for a decision
+Stage = Literal[
+    "nowhere", "looking", "found", "ready", "beginning", "recording", "reading", "failed"
+]
+
+
+@dataclass(frozen=True)
+class Looked(Event):
+    """A project was looked for.
+
+    Attributes
+    ----------
+    corrections : Corrections or None
+        Where the corrections of the image lie, if the project has any.
+    corrected : Corrected or None
+        Those that were left there.
+    when : float
+        Of the last stroke, in seconds since 1970.
+    notices : tuple of str
+    """
+
+    corrections: Corrections | None = None
+    corrected: Corrected | None = None
+    when: float = 0.0
+    notices: tuple[str, ...] = ()
+    is_writable: bool = True
+
+
+@dataclass(frozen=True)
+class Begun(Event):
+    """The project is open and holds the label image that strokes begin with."""
+
+    corrections: Corrections
+    notice: str = ""
+
+
+@dataclass(frozen=True)
+class Written(Event):
+    """All strokes up to now are on the disk."""
+
+
+class Projects:
+    """Projects that one window has open, each of them once."""
+
+    def __init__(self) -> None:
+        self._open: dict[Path, Project] = {}
+        # one job at a time: what is looked for may be what another one is still making
+        self.turn = threading.RLock()
+
+    def open(self, folder: Path) -> Project:
+        """Open a project, or give the one that is open; runs in a job."""
+        key = folder.resolve()
+        project = self._open.get(key)
+        if project is None or not project.is_writable:
+            # one that could only be read may be free by now
+            if project is not None:
+                project.close()
+            project = self._open[key] = Project(folder)
+        return project
+
+    def let_go(self, folder: Path | None, used: Collection[Path | None]) -> None:
+        """Close a project, on a thread, unless one of its images is open still."""
+        if folder is None or folder in used:
+            return
+
+        def work() -> Iterator[Event]:
+            with self.turn:
+                project = self._open.pop(folder.resolve(), None)
+                if project is not None:
+                    project.close()
+            yield Written()
+
+        def on_failed(error: Exception) -> None:
+            show_error(wording.sentence(error))
+
+        title = f"Closing the project {folder}"
+        run_in_thread(Task(title, work(), lambda _: None, on_failed, lambda: None, _stop))
+
+    def close(self) -> None:
+        """Write what is left, and let other windows write."""
+        for project in self._open.values():
+            project.close()
+        self._open = {}
+
+
+class Recording:
+    """Keeps what is done to the nuclei of one image.
+
+    Parameters
+    ----------
+    projects : Projects
+    run : callable
+        Runs a `Task`.
+
+    Attributes
+    ----------
+    stage : str
+    found : Looked or None
+        Earlier corrections that wait for `restore` or `discard`.
+    changed : Signal()
+        The stage, or when it was saved last.
+    said : Signal(str)
+    failed : Signal(Exception)
+    restored : Signal(Corrected)
+        Earlier corrections, to be shown.
+    """
+
+    changed = Signal()
+    said = Signal(str)
+    failed = Signal(object)
+    restored = Signal(object)
+
+    def __init__(self, projects: Projects, run: Callable[[Task], None] = run_in_thread) -> None:
+        self._projects, self._run = projects, run
+        self._corrections: Corrections | None = None
+        self._waiting: list[tuple[Change | None, Mapping[int, State | None], Any]] = []
+        self._task: Task | None = None
+        self._is_writing = self._is_unwritten = False
+        self.stage: Stage = "nowhere"
+        self.found: Looked | None = None
+        self.file: Path | None = None
+        self.folder: Path | None = None
+        self.problem: Exception | None = None
+        self.saved_at = 0.0
+        self.unkept = 0
+
+    # --- where ----------------------------------------------------------------------------
+
+    def look(self, file: Path, folder: Path | None = None) -> None:
+        """Look for earlier corrections of a file.
+
+        Parameters
+        ----------
+        file : Path
+            Of the micrograph.
+        folder : Path or None
+            Where the project is or will be; None for ``.nucleiseg`` beside the file.
+        """
+        self.file = file
+        self.folder = file.parent / NAME if folder is None else project_in(folder)
+        self._corrections, self.found, self.problem = None, None, None
+        self._set("looking")
+        folder = self.folder
+
+        def work() -> Iterator[Event]:
+            with self._projects.turn:
+                looked = _look(self._projects, folder, file)
+            yield looked
+
+        self._start(f"Looking for corrections of {file.name}", work())
+
+    def _on_looked(self, event: Looked) -> None:
+        self._corrections = event.corrections
+        for sentence in event.notices:
+            self.said.emit(sentence)
+        corrected = event.corrected
+        is_found = corrected is not None and (corrected.strokes or corrected.is_reviewed)
+        if not event.is_writable or is_found:
+            self.unkept += len(self._waiting)
+            self._waiting = []
+            self.found = event if event.is_writable else None
+            self._set("found" if event.is_writable else "reading")
+        else:
+            self._set("ready")
+
+    # --- earlier corrections --------------------------------------------------------------
+
+    def restore(self) -> None:
+        """Take the earlier corrections; from here on they are continued."""
+        found, self.found = self.found, None
+        if found is not None and found.corrected is not None:
+            self.saved_at = found.when
+            self._set("recording")
+            self.restored.emit(found.corrected)
+
+    def discard(self) -> None:
+        """Leave the earlier corrections; a copy of them stays in the project."""
+        found, self.found = self.found, None
+        if found is None or found.corrections is None:
+            return
+        corrections = found.corrections
+        self._set("looking")
+
+        def work() -> Iterator[Event]:
+            with self._projects.turn:
+                kept = set_aside(corrections)
+                base = corrections.load(replay=False)
+                corrections.save(base.labels, {}, ())
+            yield Looked(corrections, None, 0.0, (f"A copy of the corrections stays in {kept}.",))
+
+        self._start("Beginning anew", work())
+
+    # --- strokes ---------------------------------------------------------------------------
+
+    def begin(
+        self, labels: np.ndarray, states: Mapping[int, State], areas: tuple[Area, ...]
+    ) -> None:
+        """Make the project if there is none, and save what strokes begin with.
+
+        Parameters
+        ----------
+        labels : integer ndarray
+            A copy that nobody changes.
+        states : mapping of int to State
+        areas : tuple of Area
+        """
+        folder, file = self.folder, self.file
+        if folder is None or file is None:
+            return
+        self.unkept = 0  # what was done before is in the label image
+        self._set("beginning")
+        known = dict(states)
+
+        def work() -> Iterator[Event]:
+            with self._projects.turn:
+                project = self._projects.open(folder)
+                if project.is_writable:
+                    corrections = project.corrections(project.add(file))
+                    corrections.save(labels, known, areas)
+                    while self._waiting:
+                        corrections.record(*self._waiting.pop(0))
+            if project.is_writable:
+                yield Begun(corrections)
+            else:
+                yield Looked(None, None, 0.0, (f"{project.notice}.",), is_writable=False)
+
+        self._start(f"Beginning to keep corrections of {file.name}", work())
+
+    @property
+    def wants_begin(self) -> bool:
+        """Whether `begin` has to come before the next stroke."""
+        return self.stage == "ready"
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether everything that was done is, or will be in a moment, in the project."""
+        return self.stage in ("beginning", "recording") and not self.unkept
+
+    @property
+    def is_saving(self) -> bool:
+        """Whether strokes are on their way to the disk."""
+        return self._is_unwritten or self._is_writing
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether something was done already that waits for a project."""
+        return bool(self._waiting) or bool(self.unkept)
+
+    def record(
+        self,
+        change: Change | None = None,
+        states: Mapping[int, State | None] | None = None,
+        areas: tuple[Area, ...] | None = None,
+    ) -> None:
+        """Keep a stroke; returns at once."""
+        stroke = (change if change is not None and len(change) else None, states or None, areas)
+        if all(part is None for part in stroke):
+            return
+        if self.stage == "recording" and self._corrections is not None:
+            try:
+                self._corrections.record(*stroke)
+            except FileError as error:
+                self._fail(error)
+                return
+            self._is_unwritten = True
+            self.changed.emit()
+        elif self.stage in ("beginning", "looking"):
+            self._waiting.append(stroke)
+        else:
+            self.unkept += 1
+            self.changed.emit()
+
+    def write(self) -> None:
+        """Wait, on a thread, until all strokes are on the disk; `saved_at` then tells when."""
+        corrections = self._corrections
+        if not self._is_unwritten or self._is_writing or corrections is None:
+            return
+        self._is_writing, self._is_unwritten = True, False
+
+        def work() -> Iterator[Event]:
+            corrections.flush()
+            yield Written()
+
+        def on_event(_: Event) -> None:
+            self.saved_at, self.problem = time.time(), None
+            self.changed.emit()
+
+        def on_failed(error: Exception) -> None:
+            # the journal keeps the strokes and tries again by itself
+            self.problem, self._is_unwritten = error, True
+            self.changed.emit()
+
+        def on_end() -> None:
+            self._is_writing = False
+            self.changed.emit()
+
+        self._run(Task("Saving corrections", work(), on_event, on_failed, on_end, _stop))
+
+    def close(self) -> None:
+        """Hear no more of what is on its way; strokes that were taken are written all the same."""
+        if self._task is not None and self.stage != "beginning":
+            self._task.cancelled = True
+            self._task = None
+
+    # --- jobs ------------------------------------------------------------------------------
+
+    def _start(self, title: str, events: Iterator[Event]) -> None:
+        if self._task is not None:
+            self._task.cancelled = True
+
+        def on_event(event: Event) -> None:
+            if self._task is not task:
+                return
+            if isinstance(event, Begun):
+                self._on_begun(event)
+            elif isinstance(event, Looked):
+                self._on_looked(event)
+
+        def on_failed(error: Exception) -> None:
+            if self._task is task:
+                self._fail(error)
+
+        task = self._task = Task(title, events, on_event, on_failed, lambda: None, _stop)
+        self._run(task)
+
+    def _on_begun(self, event: Begun) -> None:
+        self._corrections = event.corrections
+        waiting, self._waiting = self._waiting, []
+        self.saved_at = time.time()
+        self._set("recording")
+        for stroke in waiting:
+            self.record(*stroke)
+
+    def _fail(self, error: Exception) -> None:
+        self.problem = error
+        self.unkept += len(self._waiting)
+        self._waiting = []
+        self._set("failed")
+        self.failed.emit(error)
+
+    def _set(self, stage: Stage) -> None:
+        self.stage = stage
+        self.changed.emit()
+
+
+def _stop() -> None:
+    wait_for_step(0.0)
+
+
+def project_in(folder: Path) -> Path:
+    """The project that a folder is, or the place for one in it."""
+    return folder if is_project(folder) or folder.name == NAME else folder / NAME
+
+
+def _look(projects: Projects, folder: Path, file: Path) -> Looked:
+    if not is_project(folder):
+        return Looked()
+    project = projects.open(folder)
+    said = [f"{project.notice}."] if project.notice else []
+    reference, notice = project.find(file)
+    if notice:
+        said.append(f"{notice}.")
+    if reference is None:
+        return Looked(notices=tuple(said), is_writable=project.is_writable)
+    corrections = project.corrections(reference)
+    if not corrections.exist:
+        return Looked(corrections, None, 0.0, tuple(said), project.is_writable)
+    corrections.flush()  # another layer of this window may have written just now
+    corrected = corrections.load()
+    said += [f"{sentence}." for sentence in corrected.notices]
+    when = max(path.stat().st_mtime for path in corrections.folder.iterdir())
+    return Looked(corrections, corrected, when, tuple(said), project.is_writable)
+
+
+def set_aside(corrections: Corrections) -> Path:
+    """Copy corrections to a folder beside them, so that leaving them loses nothing."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    place = corrections.folder.with_name(f"{corrections.folder.name}-discarded-{stamp}")
+    corrections.flush()
+    shutil.copytree(corrections.folder, place, dirs_exist_ok=True)
+    return place
+
+
+def found_text(found: Looked) -> str:
+    """Say in one line what was found."""
+    when = time.localtime(found.when)
+    at = f"{when.tm_mday} {time.strftime('%b %H:%M', when)}"
+    strokes = 0 if found.corrected is None else found.corrected.strokes
+    if not strokes:
+        return f"Corrections of {at} found"
+    return f"Corrections of {at} found ({strokes} stroke{'s' if strokes > 1 else ''})"
+
+
+def keep_image(folder: Path, name: str, pixels: np.ndarray) -> Path:
+    """Write an image that has no file to a folder, where its corrections will refer to it.
+
+    A file that already holds these pixels is taken; one that holds others stays as it is.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+    pixels : ndarray
+
+    Returns
+    -------
+    Path
+    """
+    import tifffile
+
+    stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in name) or "image"
+    count = 1
+    while True:
+        path = folder / (f"{stem}.tif" if count == 1 else f"{stem}_{count}.tif")
+        if not path.exists():
+            break
+        if np.array_equal(tifffile.imread(path), pixels):
+            return path
+        count += 1
+    if pixels.ndim < 2:
+        raise ShapeError("The image cannot be kept as a file", name, "Save it yourself first")
+    is_colour = pixels.ndim == 3 and pixels.shape[-1] in (3, 4) and pixels.dtype == np.uint8
+    tifffile.imwrite(
+        path, pixels, photometric="rgb" if is_colour else "minisblack", compression="zlib"
+    )
+    return path
