@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from napari_nucleiseg.data.pairs import find_pairs
-from napari_nucleiseg.doctor import Checked, ImageChecked, check, known_diameter
+from napari_nucleiseg.doctor import Checked, ImageChecked, check
 from napari_nucleiseg.editing import State
 from napari_nucleiseg.errors import FileError, SettingError, TrainingError
 from napari_nucleiseg.events import Saved
@@ -54,7 +54,7 @@ def test_sound_data_has_no_problems(data):
 
 
 def test_the_card_says_what_the_model_knows():
-    assert known_diameter(find_model("nuclei")) == pytest.approx(19.4)
+    assert find_model("nuclei").median_diameter_px == pytest.approx(19.4)
 
 
 @pytest.mark.parametrize("colours", [False, True])

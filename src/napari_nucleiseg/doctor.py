@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -92,13 +92,6 @@ class Checked(Event):
                 for image in self.images
             ],
         }
-
-
-def known_diameter(model: ModelCard) -> float | None:
-    """Median diameter of the nuclei a model learned from (px), where its card says so."""
-    data = model.card.get("data")
-    value = data.get("median_diameter_px") if isinstance(data, Mapping) else None
-    return float(value) if isinstance(value, (int, float)) and value > 0 else None
 
 
 def check(
@@ -234,7 +227,7 @@ def _look_at(
     chosen, _ = choose_pixels(micrograph)
     normalisation = NormaliseConfig() if model is None else model.normalise
     image = normalise(chosen.pixels, normalisation)
-    found += examine(image, labels, None if model is None else known_diameter(model))
+    found += examine(image, labels, None if model is None else model.median_diameter_px)
     return found, image, labels
 
 

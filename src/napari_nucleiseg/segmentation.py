@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -16,25 +16,44 @@ from . import __version__
 from .channels import choose_pixels
 from .config import SegmentConfig
 from .engine import Engine, build_engine
-from .errors import NucleisegError
+from .errors import NucleisegError, SettingError
 from .events import Decoding, DeviceChosen, Event, Notice, Segmented, TileDone
 from .gathering import Gathering, gathering
-from .instances import DecodeConfig, diameters
+from .instances import DecodeConfig, diameters, renumber
 from .intensity import intensity_range, rescale
 from .micrograph import Micrograph
+from .nucleus_size import (
+    SURENESS,
+    diameter_px,
+    fits_memory,
+    labels_at,
+    magnification,
+    proposed_magnification,
+    resample,
+)
 from .store import ModelCard, find_model
 from .tiling import Grid
 
 SMALLEST_TILE = 256
+SMALLEST_AREA = SegmentConfig.model_fields["min_area_px"].default
 NEUTRAL = SegmentConfig.model_fields["seed_sensitivity"].default
 
 
-def decode_config(config: SegmentConfig) -> DecodeConfig:
-    """Translate the user's settings into those of the decoding."""
+def decode_config(config: SegmentConfig, factor: float = 1.0) -> DecodeConfig:
+    """Translate the user's settings into those of the decoding.
+
+    Parameters
+    ----------
+    config : SegmentConfig
+    factor : float
+        How much the image is enlarged for the network. An area that was asked for counts in pixels
+        of the micrograph, that of the default in those that the network sees.
+    """
+    area = config.min_area_px
     return DecodeConfig(
         probability=config.probability,
         sensitivity=config.seed_sensitivity,
-        min_area_px=config.min_area_px,
+        min_area_px=area if area == SMALLEST_AREA else round(area * factor**2),
     )
 
 
@@ -84,20 +103,15 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
                 f"seed_sensitivity has no effect: {model.name} finds every nucleus by itself, "
                 "without seeds"
             )
-        try:
-            gathered = gathering(model.map_names, chosen.shape, decode_config(config))
-        except MemoryError as error:
-            raise _too_large(micrograph) from error
-        engine = yield from _fill(gathered, pixels, (low, high), model, config, engine)
-        yield Decoding()
-        try:
-            labels, classes = gathered.labels()
-        except MemoryError as error:
-            raise _too_large(micrograph) from error
+        factor = _factor_given(chosen, micrograph.pixel_size_um, model, config)
+        found = yield from _find(chosen, (low, high), model, config, engine, factor)
+        if config.nucleus_diameter == "auto":
+            found = yield from _look_again(chosen, (low, high), model, config, found)
+        labels, classes, engine, factor = found.labels, found.classes, found.engine, found.factor
         used: dict[str, Any] = {"device": engine.device, "engine": engine.name}
     else:
         yield Notice(f"{micrograph.name} is empty: nothing in it stands out from its background")
-        labels, classes = np.zeros(chosen.shape, np.int32), []
+        labels, classes, factor = np.zeros(chosen.shape, np.int32), [], 1.0
         used = {"device": "none", "engine": "none"}
     sizes = diameters(labels)
     manifest = {
@@ -116,6 +130,7 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
             "pixel_size_um": micrograph.pixel_size_um,
         },
         "intensity_range": [low, high],
+        "magnification": factor,
         "nuclei": len(sizes),
     }
     if model.classes > 1:
@@ -131,6 +146,109 @@ def segment_now(micrograph: Micrograph, config: SegmentConfig | None = None) -> 
     if not isinstance(last, Segmented):
         raise TypeError(f"segment ended with {type(last).__name__}")
     return last
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The nuclei of a micrograph, their classes, and how they were found."""
+
+    labels: np.ndarray
+    classes: list[int]
+    sureness: float
+    engine: Engine
+    factor: float
+
+
+def _factor_given(
+    chosen: Micrograph,
+    pixel_size_um: tuple[float, float] | None,
+    model: ModelCard,
+    config: SegmentConfig,
+) -> float:
+    """How much to enlarge the image for the diameter that the user has given."""
+    given = diameter_px(config.nucleus_diameter, pixel_size_um)
+    if given is None:
+        return 1.0
+    known = model.median_diameter_px
+    if known is None:
+        raise SettingError(
+            "The model does not say how large the nuclei are that it has learned from",
+            f"{model.name}, nucleus diameter {config.nucleus_diameter}",
+            "Leave the nucleus diameter at auto, or choose another model",
+        )
+    factor = magnification(given, known)
+    if not fits_memory(chosen.shape, factor):
+        raise NucleisegError(
+            f"The micrograph is too large to be enlarged {factor:.2g} times",
+            "{} has {}×{} px".format(chosen.name, *chosen.shape),
+            "Crop it, or set the nucleus diameter to none",
+        )
+    return factor
+
+
+def _find(
+    chosen: Micrograph,
+    ends: tuple[float, float],
+    model: ModelCard,
+    config: SegmentConfig,
+    engine: Engine,
+    factor: float,
+) -> Generator[Event, None, _Found]:
+    """Find the nuclei in the image enlarged by a factor; the labels are as large as before."""
+    pixels = chosen.pixels
+    try:
+        if factor != 1:
+            pixels, ends = resample(pixels, *ends, factor), (0.0, 1.0)
+        shape = (pixels.shape[0], pixels.shape[1])
+        gathered = gathering(model.map_names, shape, decode_config(config, factor))
+    except MemoryError as error:
+        raise _too_large(chosen) from error
+    engine = yield from _fill(gathered, pixels, ends, model, config, engine)
+    yield Decoding()
+    try:
+        labels, classes = gathered.labels()
+        sureness = gathered.sureness(labels)
+        if factor != 1:
+            labels, classes = _without_lost(labels_at(labels, chosen.shape), classes)
+    except MemoryError as error:
+        raise _too_large(chosen) from error
+    return _Found(labels, classes, sureness, engine, factor)
+
+
+def _without_lost(labels: np.ndarray, classes: list[int]) -> tuple[np.ndarray, list[int]]:
+    """Number what is left after shrinking without gaps, and its classes with it."""
+    numbers = np.unique(labels[labels > 0])
+    return renumber(labels), [classes[n - 1] for n in numbers] if classes else []
+
+
+def _look_again(
+    chosen: Micrograph,
+    ends: tuple[float, float],
+    model: ModelCard,
+    config: SegmentConfig,
+    found: _Found,
+) -> Generator[Event, None, _Found]:
+    """Where nuclei are far from the size that the model knows: look in the image resampled."""
+    known = model.median_diameter_px
+    if known is None:
+        return found
+    factor, diameter = proposed_magnification(found.labels, known)
+    if factor == 1:
+        return found
+    verb, times = ("enlarged", factor) if factor > 1 else ("shrunk", 1 / factor)
+    seen = f"Nuclei seem to be about {diameter:.2g} px wide, and {model.name} knows {known:.2g} px"
+    if not fits_memory(chosen.shape, factor):
+        yield Notice(
+            f"{seen}: small ones may be missed. Crop the micrograph, so that it can be "
+            f"{verb} {times:.2g} times"
+        )
+        return found
+    yield Notice(f"{seen}: looking again in the image {verb} {times:.2g} times")
+    again = yield from _find(chosen, ends, model, config, found.engine, factor)
+    if again.sureness < found.sureness - SURENESS:
+        yield Notice("That was no better: the first answer stays")
+        return replace(found, engine=again.engine)
+    return again
 
 
 def _fill(

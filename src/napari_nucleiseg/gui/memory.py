@@ -11,7 +11,7 @@ import platformdirs
 from ..config import SegmentConfig
 
 # these belong to one image, not to a person
-OF_THE_IMAGE = {"channel", "colour"}
+OF_THE_IMAGE = {"channel", "colour", "nucleus_diameter"}
 
 
 def memory_file() -> Path:
