@@ -30,11 +30,11 @@ import psutil
 
 from napari_nucleiseg import SegmentConfig, read_labels, read_micrograph, segment_now, write_labels
 from napari_nucleiseg.engine import build_engine
+from napari_nucleiseg.finding import decode_config
 from napari_nucleiseg.instances import maps_to_labels
 from napari_nucleiseg.intensity import intensity_range, rescale
 from napari_nucleiseg.metrics.average_precision import average_precision
 from napari_nucleiseg.metrics.dice import dice
-from napari_nucleiseg.segmentation import decode_config
 from napari_nucleiseg.store import find_model
 from napari_nucleiseg.tiling import Grid, predict_maps
 

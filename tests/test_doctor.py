@@ -14,7 +14,6 @@ from napari_nucleiseg.doctor import (
     ImageChecked,
     PairRead,
     check,
-    known_diameter,
     read_pair,
 )
 from napari_nucleiseg.editing import State
@@ -62,7 +61,7 @@ def test_sound_data_has_no_problems(data):
 
 
 def test_the_card_says_what_the_model_knows():
-    assert known_diameter(find_model("nuclei")) == pytest.approx(19.4)
+    assert find_model("nuclei").median_diameter_px == pytest.approx(19.4)
 
 
 @pytest.mark.parametrize("colours", [False, True])

@@ -14,6 +14,10 @@ from pydantic.fields import FieldInfo
 from .errors import SettingError, reason
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+DIAMETER = (
+    r"^\s*(auto|none|(?P<number>\d*[1-9]\d*(\.\d*)?|\d*\.\d*[1-9]\d*)\s*(?P<unit>px|um|µm|μm)?)\s*$"
+)
+"""A diameter as people write it; zero is none."""
 
 
 def value_type(field: FieldInfo) -> Any:
@@ -203,6 +207,14 @@ class SegmentConfig(Config):
     device: Device = Field("auto", description="where the network runs")
     engine: Literal["auto", "openvino", "torch"] = Field(
         "auto", description="what runs the network on the CPU"
+    )
+    nucleus_diameter: str = Field(
+        "auto",
+        pattern=DIAMETER,
+        coerce_numbers_to_str=True,
+        title="Nucleus size",
+        description="typical diameter as auto, none (never resample), 21 px or 6.8 um; the image "
+        "is resampled for the network where nuclei are far smaller or larger than it knows",
     )
     probability: float = Field(
         0.5, ge=0.05, le=0.95, description="how sure a pixel must be to count as nucleus"

@@ -115,13 +115,6 @@ class Checked(Event):
         }
 
 
-def known_diameter(model: ModelCard) -> float | None:
-    """Median diameter of the nuclei a model learned from (px), where its card says so."""
-    data = model.card.get("data")
-    value = data.get("median_diameter_px") if isinstance(data, Mapping) else None
-    return float(value) if isinstance(value, (int, float)) and value > 0 else None
-
-
 def check(
     data: Path,
     model: ModelCard | None = None,
@@ -295,7 +288,7 @@ def _look_at(
     chosen, _ = choose_pixels(micrograph)
     normalisation = NormaliseConfig() if model is None else model.normalise
     image = normalise(chosen.pixels, normalisation)
-    found += examine(image, labels, None if model is None else known_diameter(model))
+    found += examine(image, labels, None if model is None else model.median_diameter_px)
     return found, image, labels
 
 

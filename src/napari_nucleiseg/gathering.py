@@ -35,6 +35,9 @@ class Gathering(Protocol):
     def labels(self) -> tuple[np.ndarray, list[int]]:
         """The (H, W) int32 label image and, where the network tells, the class of each nucleus."""
 
+    def sureness(self, labels: np.ndarray) -> float:
+        """Mean probability inside the nuclei of ``labels()``, or mean score; 0 without any."""
+
 
 class Maps:
     """Maps of the whole micrograph."""
@@ -54,6 +57,12 @@ class Maps:
     def labels(self) -> tuple[np.ndarray, list[int]]:
         """See `Gathering`."""
         return decode(self.names, self.maps, self.config), []
+
+    def sureness(self, labels: np.ndarray) -> float:
+        """Mean probability inside nuclei; see `Gathering`."""
+        inside = labels > 0
+        probability = self.maps[list(self.names).index("probability")]
+        return float(probability[inside].mean()) if inside.any() else 0.0
 
 
 class _Detections:
@@ -81,6 +90,9 @@ class _Detections:
 
     def labels(self) -> tuple[np.ndarray, list[int]]:
         return join(self.found, self.shape, self.config.min_area_px)
+
+    def sureness(self, labels: np.ndarray) -> float:  # noqa: ARG002 - each score is a nucleus'
+        return float(np.mean([d.score for d in self.found])) if self.found else 0.0
 
 
 def gathering(names: Sequence[str], shape: tuple[int, int], config: DecodeConfig) -> Gathering:

@@ -15,10 +15,10 @@ from .config import SegmentConfig
 from .detections import INSTANCES
 from .engine import build_engine
 from .events import DeviceChosen, Event
+from .finding import decode_config, run_tiles
 from .gathering import Maps
 from .intensity import intensity_range
 from .micrograph import Micrograph
-from .segmentation import decode_config, run_tiles
 from .store import find_model
 
 

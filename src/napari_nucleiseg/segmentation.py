@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -15,31 +14,15 @@ import numpy as np
 from . import __version__
 from .channels import choose_pixels
 from .config import SegmentConfig
-from .engine import Engine, build_engine
-from .errors import NucleisegError
-from .events import Decoding, DeviceChosen, Event, Notice, Segmented, TileDone
-from .gathering import Gathering, gathering
-from .instances import DecodeConfig, diameters
-from .intensity import intensity_range, rescale
-from .io._decoding import available_bytes
+from .engine import build_engine
+from .events import DeviceChosen, Event, Notice, Segmented
+from .finding import check_fits, factor_given, find, look_again, too_large
+from .instances import diameters
+from .intensity import intensity_range
 from .micrograph import Micrograph
 from .store import ModelCard, find_model
-from .tiling import Grid
 
-SMALLEST_TILE = 256
 NEUTRAL = SegmentConfig.model_fields["seed_sensitivity"].default
-
-# maps, labels and what decoding takes beside them, at the least
-_BYTES_PER_PIXEL = 16
-
-
-def decode_config(config: SegmentConfig) -> DecodeConfig:
-    """Translate the user's settings into those of the decoding."""
-    return DecodeConfig(
-        probability=config.probability,
-        sensitivity=config.seed_sensitivity,
-        min_area_px=config.min_area_px,
-    )
 
 
 def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
@@ -80,7 +63,7 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
     try:
         chosen = chosen.loaded()
     except MemoryError as error:
-        raise _too_large(micrograph) from error
+        raise too_large(micrograph) from error
     pixels = chosen.pixels
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         yield Notice(f"{micrograph.name} holds pixels that are not numbers; they count as dark")
@@ -95,23 +78,20 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
                 f"seed_sensitivity has no effect: {model.name} finds every nucleus by itself, "
                 "without seeds"
             )
-        try:
-            gathered = gathering(model.map_names, chosen.shape, decode_config(config))
-        except MemoryError as error:
-            raise _too_large(micrograph) from error
-        engine = yield from run_tiles(gathered, pixels, (low, high), model, config, engine)
-        yield Decoding()
-        try:
-            labels, classes = gathered.labels()
-        except MemoryError as error:
-            raise _too_large(micrograph) from error
+        factor = factor_given(chosen, micrograph.pixel_size_um, model, config)
+        found = yield from find(chosen, (low, high), model, config, engine, factor)
+        if config.nucleus_diameter == "auto":
+            found = yield from look_again(chosen, (low, high), model, config, found)
+        labels, classes, engine, factor = found.labels, found.classes, found.engine, found.factor
         used: dict[str, Any] = {"device": engine.device, "engine": engine.name}
     else:
         yield Notice(f"{micrograph.name} is empty: nothing in it stands out from its background")
-        labels, classes = np.zeros(chosen.shape, np.int32), []
+        labels, classes, factor = np.zeros(chosen.shape, np.int32), [], 1.0
         used = {"device": "none", "engine": "none"}
     sizes = diameters(labels)
-    manifest = describe_run(micrograph, chosen, model, config, (low, high), used, len(sizes))
+    manifest = describe_run(
+        micrograph, chosen, model, config, (low, high), used, len(sizes), factor
+    )
     if model.classes > 1:
         # of the nuclei 1..N, in this order
         manifest["classes"] = classes
@@ -127,6 +107,7 @@ def describe_run(
     ends: tuple[float, float],
     used: dict[str, Any],
     count: int,
+    factor: float = 1.0,
 ) -> dict[str, Any]:
     """Record all that is needed to repeat a segmentation: the manifest of its result."""
     return {
@@ -146,6 +127,7 @@ def describe_run(
             "pixel_size_um": micrograph.pixel_size_um,
         },
         "intensity_range": list(ends),
+        "magnification": factor,
         "nuclei": count,
     }
 
@@ -158,113 +140,12 @@ def segment_now(micrograph: Micrograph, config: SegmentConfig | None = None) -> 
     return last
 
 
-def grid_of(model: ModelCard, config: SegmentConfig, largest_tile: int) -> Grid:
-    """Sizes of the tiles that a model gets."""
-    side = model.fixed_tile or min(config.tile_px, largest_tile)
-    is_fixed = model.fixed_tile is not None
-    return Grid(side, config.overlap_px, model.multiple, config.batch_size, is_fixed)
-
-
-def run_tiles(
-    gathered: Gathering,
-    pixels: np.ndarray,
-    ends: tuple[float, float],
-    model: ModelCard,
-    config: SegmentConfig,
-    engine: Engine,
-) -> Any:
-    """Run all tiles; if memory runs out, with fewer and smaller ones, at last on the CPU."""
-    height, width = pixels.shape[:2]
-    grid = grid_of(model, config, gathered.largest_tile)
-    side, is_fixed = grid.tile, grid.is_fixed
-    unset = SegmentConfig()
-    if side != config.tile_px != unset.tile_px:
-        yield Notice(f"{model.name} takes tiles of {side} px, not of {config.tile_px} px")
-    is_asked = (config.tile_px, config.overlap_px) != (unset.tile_px, unset.overlap_px)
-    if is_asked and 2 * config.overlap_px > side < max(height, width):
-        yield Notice(
-            f"Tiles overlap by half of their {side} px, not by {config.overlap_px} px: "
-            "more than half of a tile is not possible"
-        )
-
-    def read(rows: slice, columns: slice) -> np.ndarray:
-        return rescale(pixels[rows, columns], *ends, model.normalise.clip)
-
-    while True:
-        try:
-            for done, total in gathered.tiles(engine.predict, read, grid):
-                yield TileDone(done, total)
-            return engine
-        except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            cause = error
-        # outside of the handler the failed tile's arrays are no longer held by its traceback
-        if grid.batch > 1:
-            grid = replace(grid, batch=grid.batch // 2)
-            yield Notice(f"Memory ran out: going on with {grid.batch} tiles at a time")
-        elif grid.tile > SMALLEST_TILE and not is_fixed:
-            smaller = max(SMALLEST_TILE, min(grid.tile, max(height, width)) // 2)
-            grid = replace(grid, tile=smaller)
-            yield Notice(f"Memory ran out: going on with tiles of {smaller} px")
-        elif engine.device != "cpu":
-            yield Notice(f"Memory of the {engine.device} device ran out: going on on the CPU")
-            engine = build_engine(model, config.model_copy(update={"device": "cpu"}))
-            grid = Grid(side, config.overlap_px, model.multiple, 1, is_fixed)
-        else:
-            raise NucleisegError(
-                "There is not enough memory",
-                f"for a micrograph of {height}×{width} px",
-                "Close other programs or crop the micrograph",
-            ) from cause
-
-
 def _number_of(micrograph: Micrograph, chosen: Micrograph) -> int | None:
     """Number of the channel that was looked at, from 1; None where there was no choice."""
     names = ("red", "green", "blue") if micrograph.is_colour else micrograph.channels
     if len(chosen.channel_names) != 1 or chosen.channel_names[0] not in names:
         return None
     return names.index(chosen.channel_names[0]) + 1
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text
-
-
-def _too_large(micrograph: Micrograph) -> NucleisegError:
-    return NucleisegError(
-        "There is not enough memory",
-        "{} has {}×{} px".format(micrograph.name, *micrograph.shape),
-        "Close other programs or crop the micrograph",
-    )
-
-
-def check_fits(name: str, shape: tuple[int, int]) -> None:
-    """Refuse a picture that is still in its file and whose maps cannot fit into the memory.
-
-    Parameters
-    ----------
-    name : str
-        What to call it.
-    shape : (int, int)
-        Height and width in pixels.
-
-    Raises
-    ------
-    NucleisegError
-        If segmenting it as a whole takes more than the computer has free.
-    """
-    height, width = shape
-    free, needed = available_bytes(), height * width * _BYTES_PER_PIXEL
-    if free is not None and needed > free:
-        raise NucleisegError(
-            "The picture is too large to be segmented as a whole",
-            f"{name} has {height:,}×{width:,} px, which takes about {needed / 2**30:.1f} GiB, "
-            f"and {free / 2**30:.1f} GiB are free",
-            "Segment it block by block on the command line, "
-            "nucleiseg segment FILE --out FOLDER --stream, and open the label image in napari",
-        )
 
 
 @cache

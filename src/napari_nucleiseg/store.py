@@ -108,6 +108,12 @@ class ModelCard:
         return _number(self.card, "speed", "megapixels_per_second")
 
     @property
+    def median_diameter_px(self) -> float | None:
+        """Median diameter of the nuclei it has learned from (px), as the card states, or None."""
+        value = _number(self.card, "data", "median_diameter_px")
+        return value if value is not None and value > 0 else None
+
+    @property
     def classes(self) -> int:
         """Kinds of nuclei that the network tells apart."""
         return int(self.architecture_options.get("classes", 1)) if self.finds_instances else 1

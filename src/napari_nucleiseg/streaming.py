@@ -30,11 +30,12 @@ from .engine import build_engine
 from .errors import SettingError
 from .events import DeviceChosen, Event, Notice, Streamed, TileDone
 from .files import write_text
+from .finding import decode_config, factor_given, grid_of
 from .instances import DecodeConfig, decode
 from .intensity import intensity_range, rescale
 from .io.ome_zarr import LabelStore
 from .micrograph import Micrograph
-from .segmentation import decode_config, describe_run, grid_of
+from .segmentation import describe_run
 from .store import find_model
 from .tiling import Grid, Predict, ReadTile, iterate_tiles, place_weights, tile_places
 
@@ -121,6 +122,12 @@ def stream(
         )
     plane = micrograph.one_plane(config.z, config.t)
     chosen, notices = choose_pixels(plane, config.channel, config.colour, config.merge)
+    if factor_given(chosen, micrograph.pixel_size_um, model, config) != 1:
+        raise SettingError(
+            "What is segmented block by block is not resampled for the network",
+            f"nucleus diameter {config.nucleus_diameter}",
+            "Open a smaller level of the picture, or set the nucleus diameter to none",
+        )
     for text in (*micrograph.notices, *notices):
         yield Notice(text)
     shape, pixels = chosen.shape, chosen.pixels

@@ -193,7 +193,7 @@ def read_layer(
     def load() -> Micrograph:
         if not isinstance(data, np.ndarray):
             # imported by the job, since opening a dock must not wait for it
-            from ..segmentation import check_fits
+            from ..finding import check_fits
 
             check_fits(name, shape)
         whole = np.array(data) if copy is None else copy

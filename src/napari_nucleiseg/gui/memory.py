@@ -11,7 +11,7 @@ import platformdirs
 from ..config import SegmentConfig
 
 # these belong to one image, not to a person
-OF_THE_IMAGE = {"channel", "colour", "merge", "series", "z", "t"}
+OF_THE_IMAGE = {"channel", "colour", "merge", "series", "z", "t", "nucleus_diameter"}
 
 
 def memory_file() -> Path:

@@ -43,6 +43,7 @@ from .widgets import (
 )
 
 MORE = (
+    "nucleus_diameter",
     "probability",
     "seed_sensitivity",
     "min_area_px",

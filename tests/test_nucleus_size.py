@@ -1,0 +1,205 @@
+"""Tests of sizes of nuclei: what is read, when an image is resampled, how labels come back."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.draw import disk
+
+from napari_nucleiseg import SegmentConfig, segment_now
+from napari_nucleiseg.errors import NucleisegError, SettingError
+from napari_nucleiseg.events import Notice
+from napari_nucleiseg.metrics.average_precision import average_precision
+from napari_nucleiseg.micrograph import Micrograph
+from napari_nucleiseg.nucleus_size import (
+    diameter_px,
+    fits_memory,
+    labels_at,
+    magnification,
+    proposed_magnification,
+    resample,
+)
+from napari_nucleiseg.segmentation import segment
+
+KNOWN = 19.4
+CPU = SegmentConfig(device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("text", "pixel_um", "expected"),
+    [
+        ("auto", None, None),
+        ("none", (0.5, 0.5), None),
+        ("21", None, 21),
+        (" 21.5 px ", None, 21.5),
+        (".5", None, 0.5),
+        ("6.8 um", (0.2, 0.2), 34),
+        ("6.8µm", (0.1, 0.4), 34),
+        ("10 μm", (0.5, 0.5), 20),
+    ],
+)
+def test_diameters_are_read_as_people_write_them(text, pixel_um, expected) -> None:
+    config = SegmentConfig(nucleus_diameter=text)
+    assert diameter_px(config.nucleus_diameter, pixel_um) == (
+        None if expected is None else pytest.approx(expected)
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "0.0 px", "-3", "big", "", "21 mm", "nan", "inf", "1e3", "1 2"]
+)
+def test_other_diameters_are_refused_in_words(text) -> None:
+    with pytest.raises(SettingError, match="typical diameter as auto, none"):
+        SegmentConfig(nucleus_diameter=text)
+
+
+def test_a_number_will_do() -> None:
+    assert SegmentConfig(nucleus_diameter=21).nucleus_diameter == "21"
+
+
+def test_micrometres_need_the_size_of_a_pixel() -> None:
+    with pytest.raises(SettingError, match="how large a pixel is"):
+        diameter_px("7 um", None)
+
+
+@given(diameter=st.floats(0.5, 2000))
+def test_only_sizes_that_the_model_does_not_know_are_changed(diameter) -> None:
+    factor = magnification(diameter, KNOWN)
+    is_known = 0.5 * KNOWN <= diameter <= 3.5 * KNOWN
+    assert (factor == 1) == is_known
+    if not is_known:
+        # what is too small is enlarged and the reverse, and never further than into the range
+        assert (factor > 1) == (diameter < KNOWN)
+        assert diameter * factor <= 3.5 * KNOWN or factor == 1 / 16
+    assert 1 / 16 <= factor <= 4
+
+
+def test_pieces_of_large_nuclei_do_not_hide_them() -> None:
+    labels = np.zeros((400, 400), np.int32)
+    for n, centre in enumerate([(80, 80), (80, 300), (300, 80)], start=1):
+        labels[disk(centre, 60)] = n
+    for n in range(6):
+        labels[disk((300, 200 + 30 * n), 5)] = 10 + n
+    factor, diameter = proposed_magnification(labels, KNOWN)
+    assert factor < 0.3
+    assert 100 < diameter < 125
+
+
+def test_without_nuclei_there_is_nothing_to_go_by() -> None:
+    assert proposed_magnification(np.zeros((50, 50), np.int32), KNOWN) == (1.0, 0.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    factor=st.floats(1.01, 4),
+    seed=st.integers(0, 1000),
+)
+def test_enlarged_labels_keep_numbers_and_shares(height, width, factor, seed) -> None:
+    coarse = np.random.default_rng(seed).integers(0, 4, (-(-height // 8), -(-width // 8)))
+    labels = np.kron(coarse, np.ones((8, 8), int))[:height, :width].astype(np.int32)
+    shape = (max(1, round(height * factor)), max(1, round(width * factor)))
+    found = labels_at(labels, shape)
+    assert found.shape == shape
+    assert found.dtype == np.int32
+    assert set(np.unique(found)) <= set(np.unique(labels)) | {0}
+    for number in (1, 2, 3):
+        share = (labels == number).mean()
+        assert abs((found == number).mean() - share) < 0.25
+
+
+def test_a_disc_comes_back_as_a_disc() -> None:
+    small, large = np.zeros((60, 60), np.int32), np.zeros((240, 240), np.int32)
+    small[disk((30, 20), 12)] = 1
+    large[disk((30 * 4 + 1.5, 20 * 4 + 1.5), 12 * 4)] = 1
+    found = labels_at(small, large.shape) > 0
+    assert (found & (large > 0)).sum() / (found | (large > 0)).sum() > 0.95
+
+
+def test_a_nucleus_at_the_edge_reaches_the_edge() -> None:
+    labels = np.zeros((10, 10), np.int32)
+    labels[0:4, 6:10] = 1
+    found = labels_at(labels, (40, 40))
+    assert found[0, 39] == 1
+    assert (found > 0).sum() == pytest.approx(256, rel=0.1)
+
+
+def test_shrinking_takes_the_mean_and_keeps_what_is_not_a_number_dark() -> None:
+    pixels = np.tile([1000.0, 3000.0], (8, 4))
+    pixels[0, 0] = np.nan
+    found = resample(pixels, 1000, 3000, 0.5)
+    assert found.shape == (4, 4)
+    assert np.isfinite(found).all()
+    assert found[2:, 1:-1] == pytest.approx(0.5)
+
+
+def test_digits_survive_a_large_offset() -> None:
+    pixels = 2.0**40 + np.arange(16.0).reshape(4, 4)
+    found = resample(pixels, 2.0**40, 2.0**40 + 15, 2)
+    assert found.min() == 0
+    assert found.max() == pytest.approx(1)
+
+
+def test_a_slide_is_not_enlarged() -> None:
+    assert fits_memory((1000, 1000), 4)
+    assert fits_memory((100_000, 100_000), 0.5)
+    assert not fits_memory((12_000, 12_000), 2)
+
+
+def resized(micrograph: Micrograph, truth: np.ndarray, factor: float):
+    """A micrograph as a camera with larger or smaller pixels takes it, and its truth."""
+    pixels = resample(micrograph.pixels, 0, 255, factor)
+    shape = (pixels.shape[0], pixels.shape[1])
+    steps = [
+        np.minimum(((np.arange(n) + 0.5) / factor).astype(int), o - 1)
+        for n, o in zip(shape, truth.shape, strict=True)
+    ]
+    made = Micrograph((pixels * 255).astype(np.uint8), micrograph.axes, name="resized")
+    return made, truth[np.ix_(*steps)]
+
+
+@pytest.mark.parametrize("factor", [0.25, 4])
+@pytest.mark.parametrize("kind", ["fluorescence", "stained"])
+@pytest.mark.slow
+def test_nuclei_four_times_too_small_or_large_are_found(factor, kind, request) -> None:
+    micrograph, truth = resized(*request.getfixturevalue(kind), factor)
+    helped = segment_now(micrograph, CPU)
+    alone = segment_now(micrograph, SegmentConfig(device="cpu", nucleus_diameter="none"))
+    assert helped.labels.shape == truth.shape
+    assert helped.count == helped.labels.max() == len(np.unique(helped.labels)) - 1
+    ours, others = (average_precision(truth, x.labels, [0.5])[0] for x in (helped, alone))
+    assert alone.manifest["magnification"] == 1
+    if helped.manifest["magnification"] == 1:
+        assert np.array_equal(helped.labels, alone.labels)
+    assert ours >= others - 0.02
+
+
+def test_what_was_done_is_said_and_kept(fluorescence) -> None:
+    micrograph, _ = resized(*fluorescence, 4)
+    events = list(segment(micrograph, CPU))
+    told = [e.text for e in events if isinstance(e, Notice)]
+    assert any("looking again in the image shrunk" in text for text in told)
+    assert events[-1].manifest["magnification"] < 0.6
+    assert events[-1].manifest["input"]["shape"] == list(micrograph.shape)
+
+
+def test_a_diameter_that_is_given_needs_one_look(fluorescence) -> None:
+    micrograph, truth = resized(*fluorescence, 4)
+    config = SegmentConfig(device="cpu", nucleus_diameter="80 px")
+    events = list(segment(micrograph, config))
+    assert not [e for e in events if isinstance(e, Notice) and "looking again" in e.text]
+    assert events[-1].manifest["magnification"] == pytest.approx(1.3 * KNOWN / 80)
+    assert average_precision(truth, events[-1].labels, [0.5])[0] > 0.8
+
+
+def test_a_diameter_the_model_knows_changes_nothing(fluorescence) -> None:
+    given = segment_now(fluorescence[0], SegmentConfig(device="cpu", nucleus_diameter="25"))
+    assert given.manifest["magnification"] == 1
+    assert np.array_equal(given.labels, segment_now(fluorescence[0], CPU).labels)
+
+
+def test_too_large_to_be_enlarged_is_said(monkeypatch, fluorescence) -> None:
+    monkeypatch.setattr("napari_nucleiseg.nucleus_size._MOST_PIXELS", 1000)
+    with pytest.raises(NucleisegError, match="too large to be enlarged"):
+        segment_now(fluorescence[0], SegmentConfig(device="cpu", nucleus_diameter="4"))
