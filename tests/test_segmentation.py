@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from napari_nucleiseg import segmentation
+from napari_nucleiseg import finding, segmentation
 from napari_nucleiseg.channels import choose_pixels
 from napari_nucleiseg.config import SegmentConfig
 from napari_nucleiseg.engine import Engine
@@ -208,7 +208,8 @@ def narrow_memory(monkeypatch):
         return Engine(predict, "cpu" if config.device == "cpu" else "cuda", "fake", "for the test")
 
     limit = {"px": 0}
-    monkeypatch.setattr(segmentation, "build_engine", build)
+    for module in (segmentation, finding):
+        monkeypatch.setattr(module, "build_engine", build)
     return limit
 
 
@@ -237,7 +238,8 @@ def test_other_failures_of_the_network_are_not_taken_for_memory(fluorescence, mo
 
         return Engine(predict, "cpu", "fake", "for the test")
 
-    monkeypatch.setattr(segmentation, "build_engine", build)
+    for module in (segmentation, finding):
+        monkeypatch.setattr(module, "build_engine", build)
     with pytest.raises(RuntimeError, match="shapes differ"):
         segment_now(fluorescence[0], CPU)
 
@@ -249,7 +251,8 @@ def test_no_memory_anywhere_is_said_in_words(fluorescence, monkeypatch):
 
         return Engine(predict, "cpu", "fake", "for the test")
 
-    monkeypatch.setattr(segmentation, "build_engine", build)
+    for module in (segmentation, finding):
+        monkeypatch.setattr(module, "build_engine", build)
     with pytest.raises(NucleisegError, match="not enough memory"):
         segment_now(fluorescence[0], CPU)
 
