@@ -276,6 +276,7 @@ def test_a_trained_model_segments(data, tmp_path, fluorescence):
     list(train(data, SMALL, tmp_path / "run"))
     path = tmp_path / "mine.safetensors"
     model = export_model(tmp_path / "run" / "best.pt", path, "mine", {"title": "Mine"})
+    assert 8 < model.median_diameter_px < 60
     assert (model.name, model.title, model.architecture) == ("mine", "Mine", "nuclei_unet")
     result = segment_now(fluorescence[0], SegmentConfig(model=str(path), device="cpu"))
     assert result.manifest["model"]["sha256"] == model.sha256

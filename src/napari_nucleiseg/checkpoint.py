@@ -39,6 +39,8 @@ class Checkpoint:
         Names of the training and held-out micrographs.
     averaged_epochs : int
         Epochs in the mean of stochastic weight averaging.
+    median_diameter_px : float
+        Of the nuclei it learns from; 0 where there are none, or where it is not known.
     """
 
     config: TrainConfig
@@ -53,6 +55,7 @@ class Checkpoint:
     history: list[dict[str, Any]] = field(default_factory=list)
     data: dict[str, list[str]] = field(default_factory=dict)
     averaged_epochs: int = 0
+    median_diameter_px: float = 0.0
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -36,9 +36,12 @@ def export_model(checkpoint: Path, path: Path, name: str, about: Mapping[str, An
     state = load_checkpoint(checkpoint)
     model = build_model(state.config)
     names: tuple[str, ...] = model.map_names  # type: ignore[assignment]
+    size = {"median_diameter_px": round(state.median_diameter_px, 1)}
     card = {
         "name": name,
         **about,
+        # a training on nothing but ignored pixels knows of no size
+        **({"data": {**size, **about.get("data", {})}} if state.median_diameter_px else {}),
         "architecture": state.config.architecture,
         "architecture_options": state.config.architecture_options,
         "parameters": sum(p.numel() for p in model.parameters()),

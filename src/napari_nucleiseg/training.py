@@ -31,6 +31,7 @@ from .errors import FileError, TrainingError
 from .events import BatchDone, EpochDone, Event, Notice, Saved
 from .explain import network_quality, probe
 from .fitting import LossOf, ema_share, fit_batch, move_average, rest_norms
+from .instances import diameters
 from .optimizers import OPTIMIZERS
 from .preparation import Material, prepare
 from .validation import held_out_loss, validate
@@ -92,6 +93,10 @@ def _train(data: Path | Material, config: TrainConfig, out: Path, resume: bool) 
         "held_out": [i.name for i in held_out],
     }
     state.data = data_names
+    sizes = [diameters(i.labels) for i in training if not i.is_replay]
+    state.median_diameter_px = (
+        float(np.median(np.concatenate(sizes))) if sum(map(len, sizes)) else 0.0
+    )
     if goes_on:
         state = load_checkpoint(last)
         # what was left unset then is what it was then

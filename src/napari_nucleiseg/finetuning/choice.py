@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -153,10 +154,17 @@ def _card(task: Task, settings: TrainConfig, state: Checkpoint, share: float) ->
     parent = task.parent
     kept = ("architecture", "architecture_options", "parameters", "maps", "multiple", "fixed_tile")
     earlier = parent.card.get("parents")
+    # from its corrections and from what it has learned before
+    known = [d for d in (parent.median_diameter_px, state.median_diameter_px) if d]
     return {
         "description": f"{parent.name}, fine-tuned on corrected micrographs",
         **{k: parent.card[k] for k in kept if k in parent.card},
         "normalise": parent.normalise.model_dump(mode="json"),
+        **(
+            {"data": {"median_diameter_px": round(math.prod(known) ** (1 / len(known)), 1)}}
+            if known
+            else {}
+        ),
         "parents": [
             {"name": parent.name, "sha256": parent.sha256},
             *(earlier if isinstance(earlier, list) else ()),
