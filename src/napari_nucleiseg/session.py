@@ -51,7 +51,8 @@ MEASURING = "Measuring nuclei"
 BATCH = "Working through a folder"
 EVALUATING = "Comparing with the truth"
 EVALUATING_FOLDERS = "Evaluating folders"
-SEGMENTING, OPENING = "Segmenting", "Opening"
+# main work that has a dock of its own; the dock of segmentation shows all other
+WITH_OWN_DOCK = frozenset({COMPARING, MEASURING, BATCH, EVALUATING, EVALUATING_FOLDERS})
 
 
 @dataclass(frozen=True)
@@ -302,6 +303,8 @@ class Session:
         self._config = SegmentConfig()
         self._state: State = "idle"
         self._doing = ""
+        # titles of work that docks brought along
+        self._brought: set[str] = set()
         self._newest: dict[str, Task] = {}
         self._going = threading.Event()
         self._going.set()
@@ -324,7 +327,7 @@ class Session:
     @property
     def is_segmenting(self) -> bool:
         """Whether the main work is or was to find nuclei, or to open an image for that."""
-        return not self._doing or self._doing.startswith((SEGMENTING, OPENING))
+        return self._doing not in WITH_OWN_DOCK and self._doing not in self._brought
 
     @property
     def config(self) -> SegmentConfig:
@@ -389,11 +392,11 @@ class Session:
                 yield Loaded()
             yield from self._work_in(segment_and_score, loaded, chosen, truth, earlier)
 
-        self._start("main", f"{SEGMENTING} {title}", work())
+        self._start("main", f"Segmenting {title}", work())
 
     def open(self, path: Path) -> None:
         """Read a micrograph from a file; `Opened` brings it."""
-        self._start("main", f"{OPENING} {path.name}", self._work_in(_opened, path))
+        self._start("main", f"Opening {path.name}", self._work_in(_opened, path))
 
     def compare(self, models: Sequence[str], items: Sequence[Annotated], kept: KeptLabels) -> None:
         """Let models segment the same micrographs with the session's settings, and score them.
@@ -537,6 +540,7 @@ class Session:
         work : callable
             Called with ``work_in``, see the class: gives the iterator of events.
         """
+        self._brought.add(title)
         self._start("main", title, work(self._work_in))
 
     def ask(

@@ -237,6 +237,19 @@ def test_of_two_widgets_the_one_that_asked_has_the_places(images, widget, runs, 
     assert state(widget) == "done"
 
 
+def test_a_dock_that_needs_the_key_hands_in_another(images, widget, runs, qtbot):
+    runs(ranks)
+    other = NextPlace(bridge_of(images), key="Shift-N")
+    images.window.add_dock_widget(other, name="Other")
+    find(other, qtbot)
+    assert other.next_button.text() == "Next place (Shift-N)"
+    canvas = images.__wrapped__.window._qt_viewer.canvas.native
+    qtbot.keyClick(canvas, Qt.Key.Key_N)
+    assert other.list.currentRow() == -1
+    qtbot.keyClick(canvas, Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
+    assert other.list.currentRow() == 0
+
+
 @pytest.mark.slow
 def test_a_real_image_in_the_real_child_process(viewer, widget, qtbot):
     micrograph, _ = read_sample("fluorescence")

@@ -25,7 +25,7 @@ from .pair_layers import look_at
 from .widgets import button, listen, pixmap, row, text
 
 LOOKING = "Looking where to correct next"
-# napari 0.9 gives N to nothing
+# napari 0.9 gives N to nothing; a dock that does may hand in another key
 KEY = "N"
 _ICON_PX = 52
 _PLACES_SHOWN = 4
@@ -42,10 +42,18 @@ class NextPlace(QWidget):
     bridge : Bridge
     reviewed : callable, optional
         Gives for an image layer a (H, W) bool array of where a person has looked, or None.
+    key : str
+        Goes to the next place, in napari's words: "N", "Shift-N".
     """
 
-    def __init__(self, bridge: Bridge, reviewed: Callable[[Layer], Any] | None = None) -> None:
+    def __init__(
+        self,
+        bridge: Bridge,
+        reviewed: Callable[[Layer], Any] | None = None,
+        key: str = KEY,
+    ) -> None:
         super().__init__()
+        self.key = key
         self._session, self._viewer = bridge.session, bridge.viewer
         self._reviewed = reviewed or (lambda _: None)
         self._asked: list[tuple[weakref.ref[Layer], tuple[int, ...]]] = []
@@ -75,7 +83,7 @@ class NextPlace(QWidget):
         self.list.setFixedHeight(_PLACES_SHOWN * (_ICON_PX + 6) + 6)
         self.list.itemClicked.connect(lambda item: self._go_to(self.list.row(item)))
         self.next_button = button(
-            f"Next place ({KEY})", self.go_next, f"Move the view to the next place · key {KEY}"
+            f"Next place ({key})", self.go_next, f"Move the view to the next place · key {key}"
         )
         self.where = text()
         layout = QVBoxLayout(self)
@@ -238,14 +246,17 @@ def _icon(place: Place) -> QIcon:
 
 def _take_key(viewer: Any, widget: NextPlace) -> None:
     """Let the key move on in the widget that is seen; there may be one in several docks."""
-    if viewer not in _WIDGETS:
-        _WIDGETS[viewer] = weakref.WeakSet()
-        viewer.bind_key(KEY, _press, overwrite=True)
-    _WIDGETS[viewer].add(widget)
+    widgets = _WIDGETS.setdefault(viewer, weakref.WeakSet())
+    if all(other.key != widget.key for other in widgets):
+        viewer.bind_key(widget.key, _going_on(widget.key), overwrite=True)
+    widgets.add(widget)
 
 
-def _press(viewer: Any) -> None:
-    real = getattr(viewer, "__wrapped__", viewer)
-    with_places = [w for w in _WIDGETS.get(real, ()) if w.places]
-    for widget in sorted(with_places, key=lambda w: not w.isVisible())[:1]:
-        widget.go_next()
+def _going_on(key: str) -> Callable[[Any], None]:
+    def go_to_next_place(viewer: Any) -> None:
+        real = getattr(viewer, "__wrapped__", viewer)
+        with_places = [w for w in _WIDGETS.get(real, ()) if w.places and w.key == key]
+        for widget in sorted(with_places, key=lambda w: not w.isVisible())[:1]:
+            widget.go_next()
+
+    return go_to_next_place
