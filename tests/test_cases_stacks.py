@@ -187,3 +187,23 @@ def test_all_fields_of_a_plate_are_done_and_a_damaged_one_is_named(tmp_path, gre
         run(tmp_path / "p.zarr", "--out", tmp_path / "one", "--series", "A/1/1", "--json").stdout
     )
     assert [r["series"] for r in document["results"]] == ["A/1/1"]
+
+
+def test_label_images_in_a_zarr_are_scored_and_measured(tmp_path, grey):
+    """Both as one path and inside of a folder, where they are no folders of masks."""
+    tifffile.imwrite(tmp_path / "a.tif", grey)
+    run(tmp_path / "a.tif", "--out", tmp_path / "blocks", "--stream")
+    run(tmp_path / "a.tif", "--out", tmp_path / "whole", "--no-stream")
+    store, picture = "blocks/a_labels.ome.zarr", "whole/a_labels.tif"
+    for found, truth in (("blocks", "whole"), ("whole", "blocks"), (store, picture)):
+        words = ("evaluate", tmp_path / found, tmp_path / truth, "--json", "-")
+        result = CliRunner().invoke(cli.app, [str(w) for w in words], env={"COLUMNS": "200"})
+        assert result.exit_code == 0, (result.output, result.exception)
+        assert json.loads(result.stdout)["summary"]["all"]["mean"]["dice"] == 1
+    tables = []
+    for labels in (store, picture):
+        words = ("measure", tmp_path / labels, "--out", tmp_path / "n.csv")
+        result = CliRunner().invoke(cli.app, [str(w) for w in words], env={"COLUMNS": "200"})
+        assert result.exit_code == 0, (result.output, result.exception)
+        tables.append((tmp_path / "n.csv").read_text("utf-8").splitlines())
+    assert len(tables[0]) == len(tables[1]) > 4

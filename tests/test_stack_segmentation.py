@@ -10,7 +10,7 @@ import tifffile
 
 from napari_nucleiseg.config import JoinConfig, SegmentConfig
 from napari_nucleiseg.errors import SettingError, ShapeError
-from napari_nucleiseg.events import Streamed, TileDone
+from napari_nucleiseg.events import Notice, Streamed, TileDone
 from napari_nucleiseg.io import open_micrograph
 from napari_nucleiseg.joining import join
 from napari_nucleiseg.micrograph import Micrograph
@@ -89,6 +89,20 @@ def test_the_other_axis_and_the_channel_are_chosen(stack, tmp_path):
     first = open_micrograph(last.path).pixels[0]
     assert ((first > 0) <= (labels > 0)).all()
     assert last.count > 3
+
+
+def test_the_channel_is_proposed_once_for_all_planes(stack, tmp_path):
+    """The first plane alone would have chosen the first channel."""
+    pixels = np.zeros((2, 3, *stack.shape), stack.pixels.dtype)
+    pixels[0, 0], pixels[1, 1], pixels[1, 2] = stack.pixels[0], stack.pixels[0], stack.pixels[1]
+    both = Micrograph(pixels, "CZYX", name="a")
+    *events, last = segment_stack(both, CONFIG, IN_Z, tmp_path / "a_labels.ome.tif")
+    proposed = [e.text for e in events if isinstance(e, Notice) and "looked for" in e.text]
+    assert len(proposed) == 1
+    assert proposed[0].startswith("Nuclei are looked for in channel 2 of all planes: ")
+    found = open_micrograph(last.path).pixels
+    assert [bool(plane.any()) for plane in found] == [False, True, True]
+    assert last.manifest["input"]["channel_number"] == 2
 
 
 def test_what_cannot_be_joined_is_said(stack, tmp_path):

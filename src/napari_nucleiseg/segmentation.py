@@ -14,7 +14,7 @@ import numpy as np
 from . import __version__
 from .channels import choose_pixels
 from .config import SegmentConfig
-from .engine import build_engine
+from .engine import Engine, build_engine
 from .events import DeviceChosen, Event, Notice, Segmented
 from .finding import check_fits, factor_given, find, look_again, too_large
 from .instances import diameters
@@ -25,13 +25,17 @@ from .store import ModelCard, find_model
 NEUTRAL = SegmentConfig.model_fields["seed_sensitivity"].default
 
 
-def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
+def segment(
+    micrograph: Micrograph, config: SegmentConfig, engine: Engine | None = None
+) -> Iterator[Event]:
     """Find every nucleus of a micrograph.
 
     Parameters
     ----------
     micrograph : Micrograph
     config : SegmentConfig
+    engine : Engine, optional
+        What runs the network, where it is at hand; it must be of this model and device.
 
     Yields
     ------
@@ -69,7 +73,7 @@ def segment(micrograph: Micrograph, config: SegmentConfig) -> Iterator[Event]:
         yield Notice(f"{micrograph.name} holds pixels that are not numbers; they count as dark")
     low, high = intensity_range(pixels, model.normalise)
     if high > low:
-        engine = build_engine(model, config)
+        engine = build_engine(model, config) if engine is None else engine
         for text in engine.notices:
             yield Notice(text)
         yield DeviceChosen(engine.device, engine.name, engine.reason)

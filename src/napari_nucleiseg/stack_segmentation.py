@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from .channels import propose_channel
 from .config import JoinConfig, SegmentConfig
+from .engine import build_engine
 from .errors import SettingError, ShapeError
-from .events import Event, Segmented, Streamed, TileDone
+from .events import Event, Notice, Segmented, Streamed, TileDone
 from .files import write_bytes, write_whole
 from .joining import Joiner, Seen, fill_gaps, numbers_by_plane, tracks_table
 from .micrograph import Micrograph
 from .segmentation import segment
+from .store import find_model
 from .tables import as_csv
 
 
@@ -64,6 +67,13 @@ def segment_stack(
             "Leave out one of them",
         )
     count = micrograph.pixels.shape[micrograph.axes.index(letter)]
+    if config.channel is None and config.merge == "none" and "C" in micrograph.axes:
+        # once for all planes: of each by itself it could be another one
+        middle = micrograph.plane(**{axis: "middle"}).one_plane(config.z, config.t)
+        index, why = propose_channel(middle)
+        yield Notice(f"Nuclei are looked for in channel {index + 1} of all planes: {why}")
+        config = config.model_copy(update={"channel": str(index + 1)})
+    engine = build_engine(find_model(config.model), config)
     joiner = Joiner(joining)
     manifests: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".planes") as folder:
@@ -74,7 +84,7 @@ def segment_stack(
         for number in range(count):
             one = number + 1
             plane = micrograph.plane(**{axis: one})
-            for event in segment(plane, config):
+            for event in segment(plane, config, engine):
                 if isinstance(event, TileDone):
                     yield TileDone(number * event.total + event.done, count * event.total)
                 elif isinstance(event, Segmented):
