@@ -157,7 +157,6 @@ def plan_batch(config: BatchConfig, settings: SegmentConfig) -> Iterator[Event]:
     NucleisegError
         If there are none, or the model is not there.
     """
-    model = find_model(settings.model)
     found = find_items([_input(config)], recursive=config.recursive, out=config.out)
     if not found.items:
         raise (
@@ -165,21 +164,43 @@ def plan_batch(config: BatchConfig, settings: SegmentConfig) -> Iterator[Event]:
             if found.errors
             else SettingError("Nothing to segment", str(config.folder), "Check the folder")
         )
-    files = []
-    for item in found.items:
-        size = size_of(item.path)
-        megapixels = None if size is None else size[0] * size[1] / 1e6
-        files.append(BatchFile(item, megapixels, is_done(item, config, settings, model.sha256)))
-    left = [file.megapixels for file in files if not (config.resume and file.is_done)]
-    seconds = None
-    if model.speed and None not in left:
-        seconds = sum(m for m in left if m is not None) / model.speed
+    files, seconds = look_at(found.items, config, settings)
     problems = [sentence(error) for _, error in found.errors]
     if found.skipped:
         names = ", ".join(path.name for path in found.skipped[:3])
         more = f" and {len(found.skipped) - 3} more" if len(found.skipped) > 3 else ""
         problems.append(f"Left out, as they are no images of a known format: {names}{more}")
-    yield BatchPlanned(tuple(files), seconds, tuple(problems))
+    yield BatchPlanned(files, seconds, tuple(problems))
+
+
+def look_at(
+    items: Sequence[Item], config: BatchConfig, settings: SegmentConfig
+) -> tuple[tuple[BatchFile, ...], float | None]:
+    """Look how large files are, which are done, and how long the others will take.
+
+    Parameters
+    ----------
+    items : sequence of Item
+    config : BatchConfig
+        Of it, only what concerns the results counts.
+    settings : SegmentConfig
+
+    Returns
+    -------
+    files : tuple of BatchFile
+    seconds : float or None
+        By the speed on the model's card, None where that or a size is not known.
+    """
+    model = find_model(settings.model)
+    files = []
+    for item in items:
+        size = size_of(item.path)
+        megapixels = None if size is None else size[0] * size[1] / 1e6
+        files.append(BatchFile(item, megapixels, is_done(item, config, settings, model.sha256)))
+    left = [file.megapixels for file in files if not (config.resume and file.is_done)]
+    known = [megapixels for megapixels in left if megapixels is not None]
+    is_known = bool(model.speed) and len(known) == len(left)
+    return tuple(files), sum(known) / model.speed if is_known and model.speed else None
 
 
 def run_batch(
