@@ -20,7 +20,7 @@ from pydantic import Field
 
 from . import __version__
 from .batch import FileDone, Item, find_items, prepare_folder, segment_file
-from .config import Config, SegmentConfig
+from .config import Config, JoinConfig, SegmentConfig
 from .engine import build_engine
 from .errors import SettingError
 from .events import DeviceChosen, Event, Notice, TileDone
@@ -157,7 +157,6 @@ def plan_batch(config: BatchConfig, settings: SegmentConfig) -> Iterator[Event]:
     NucleisegError
         If there are none, or the model is not there.
     """
-    model = find_model(settings.model)
     found = find_items([_input(config)], recursive=config.recursive, out=config.out)
     if not found.items:
         raise (
@@ -165,21 +164,43 @@ def plan_batch(config: BatchConfig, settings: SegmentConfig) -> Iterator[Event]:
             if found.errors
             else SettingError("Nothing to segment", str(config.folder), "Check the folder")
         )
-    files = []
-    for item in found.items:
-        size = size_of(item.path)
-        megapixels = None if size is None else size[0] * size[1] / 1e6
-        files.append(BatchFile(item, megapixels, is_done(item, config, settings, model.sha256)))
-    left = [file.megapixels for file in files if not (config.resume and file.is_done)]
-    seconds = None
-    if model.speed and None not in left:
-        seconds = sum(m for m in left if m is not None) / model.speed
+    files, seconds = look_at(found.items, config, settings)
     problems = [sentence(error) for _, error in found.errors]
     if found.skipped:
         names = ", ".join(path.name for path in found.skipped[:3])
         more = f" and {len(found.skipped) - 3} more" if len(found.skipped) > 3 else ""
         problems.append(f"Left out, as they are no images of a known format: {names}{more}")
-    yield BatchPlanned(tuple(files), seconds, tuple(problems))
+    yield BatchPlanned(files, seconds, tuple(problems))
+
+
+def look_at(
+    items: Sequence[Item], config: BatchConfig, settings: SegmentConfig
+) -> tuple[tuple[BatchFile, ...], float | None]:
+    """Look how large files are, which are done, and how long the others will take.
+
+    Parameters
+    ----------
+    items : sequence of Item
+    config : BatchConfig
+        Of it, only what concerns the results counts.
+    settings : SegmentConfig
+
+    Returns
+    -------
+    files : tuple of BatchFile
+    seconds : float or None
+        By the speed on the model's card, None where that or a size is not known.
+    """
+    model = find_model(settings.model)
+    files = []
+    for item in items:
+        size = size_of(item.path)
+        megapixels = None if size is None else size[0] * size[1] / 1e6
+        files.append(BatchFile(item, megapixels, is_done(item, config, settings, model.sha256)))
+    left = [file.megapixels for file in files if not (config.resume and file.is_done)]
+    known = [megapixels for megapixels in left if megapixels is not None]
+    is_known = bool(model.speed) and len(known) == len(left)
+    return tuple(files), sum(known) / model.speed if is_known and model.speed else None
 
 
 def run_batch(
@@ -215,7 +236,8 @@ def run_batch(
         yield FileBegun(number)
         if config.resume and is_done(file.item, config, settings, model.sha256):
             record = _record(file.item, config.out)
-            labels, manifest = _results(file.item, config.out)
+            manifest = file.item.result(config.out, "_labels.json")
+            labels = manifest.with_name(str(record["labels"]))
             ended.append(FileFinished(number, labels, manifest, int(record["nuclei"]), 0.0, True))
             yield ended[-1]
             continue
@@ -258,7 +280,13 @@ def _one_file(
                 )
 
 
-def is_done(item: Item, config: BatchConfig, settings: SegmentConfig, sha256: str) -> bool:
+def is_done(
+    item: Item,
+    config: BatchConfig,
+    settings: SegmentConfig,
+    sha256: str,
+    joining: JoinConfig | None = None,
+) -> bool:
     """Whether all results of a file are there, of this file as it is now, by the same settings.
 
     Parameters
@@ -268,11 +296,14 @@ def is_done(item: Item, config: BatchConfig, settings: SegmentConfig, sha256: st
     settings : SegmentConfig
     sha256 : str
         Of the model's weights.
+    joining : JoinConfig, optional
+        How planes are joined, where they are.
     """
     record = _record(item, config.out)
     expected = {
         "config": settings.model_dump(mode="json"),
         "model": {"name": record.get("model", {}).get("name"), "sha256": sha256},
+        "join": joining.model_dump(mode="json") if joining and joining.join != "none" else None,
     }
     if any(record.get(name) != value for name, value in expected.items()):
         return False
@@ -280,31 +311,30 @@ def is_done(item: Item, config: BatchConfig, settings: SegmentConfig, sha256: st
         return False
     if record.get("input", {}).get("path") != os.path.abspath(item.path):
         return False
-    labels, manifest = _results(item, config.out)
+    manifest = item.result(config.out, "_labels.json")
+    # blocks and stacks are written to other files, of which no picture or table is made
+    labels = manifest.with_name(str(record.get("labels")))
     wanted = [labels]
-    wanted += [item.result(config.out, "_overlay.png")] if config.overlay else []
-    wanted += [item.result(config.out, "_nuclei.csv")] if config.table else []
+    if labels.suffixes[-1:] == [".tif"] and ".ome" not in labels.suffixes:
+        wanted += [item.result(config.out, "_overlay.png")] if config.overlay else []
+        wanted += [item.result(config.out, "_nuclei.csv")] if config.table else []
     try:
         # the record is written last, so a later change of the file is one of its pixels
         is_newer = item.path.stat().st_mtime_ns > manifest.stat().st_mtime_ns
     except OSError:
         return False
-    return not is_newer and all(path.is_file() for path in wanted)
+    return not is_newer and all(path.exists() for path in wanted)
 
 
 def _record(item: Item, out: Path) -> dict[str, Any]:
     """The record of an earlier run; empty where there is none."""
     try:
-        record = json.loads(_results(item, out)[1].read_text("utf-8"))
+        record = json.loads(item.result(out, "_labels.json").read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     parts = ("model", "versions", "input")
     is_ours = isinstance(record, dict) and all(isinstance(record.get(p), dict) for p in parts)
     return record if is_ours and isinstance(record.get("nuclei"), int) else {}
-
-
-def _results(item: Item, out: Path) -> tuple[Path, Path]:
-    return item.result(out, "_labels.tif"), item.result(out, "_labels.json")
 
 
 def _input(config: BatchConfig) -> str:

@@ -353,3 +353,33 @@ def test_a_tilde_is_the_home_folder_in_every_place(cells, tmp_path, monkeypatch)
     # the home of nobody is a name like any other
     result = run("segment", "~nobody-of-this-name/a.png", "--out", tmp_path / "out", code=2)
     assert "There is no such file or folder: ~nobody-of-this-name/a.png" in result.stderr
+
+
+def test_a_dry_run_lists_and_writes_nothing(cells, tmp_path):
+    result = run("segment", cells, "--out", tmp_path / "out", "--dry-run")
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"{cells / 'cells.png'}  0.082 MPix"
+    assert lines[1].startswith("1 micrographs, roughly ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_done_is_left_out_by_resume(cells, tmp_path):
+    words = ("segment", cells, "--out", tmp_path / "out", "--table")
+    run(*words)
+    assert (tmp_path / "out" / "cells_nuclei.csv").read_text("utf-8").startswith("image,label,")
+    (cells / "more.png").write_bytes(STAINED.read_bytes())
+    made = (tmp_path / "out" / "cells_labels.tif").stat().st_mtime_ns
+    assert "  done already\n" in run(*words, "--dry-run").stdout
+    result = run(*words, "--resume")
+    assert result.stdout.startswith("1 of 2 micrographs segmented, 1 done before: ")
+    result = run(*words, "--resume", "--json")
+    document = json.loads(result.stdout)
+    assert document["results"] == []
+    assert document["done_before"] == [str(cells / "cells.png"), str(cells / "more.png")]
+    result = run(*words, "--resume")
+    expected = f"0 of 2 micrographs segmented, 2 done before; results are in {tmp_path / 'out'}\n"
+    assert result.stdout == expected
+    assert (tmp_path / "out" / "cells_labels.tif").stat().st_mtime_ns == made
+    # by other settings it is not done
+    result = run(*words, "--resume", "--probability", "0.6")
+    assert result.stdout.startswith("2 of 2 micrographs segmented: ")

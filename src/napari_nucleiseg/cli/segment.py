@@ -18,6 +18,7 @@ from .console import INTERRUPTED, SOME_FAILED, Out, in_words, progress_bar, say,
 
 if TYPE_CHECKING:
     from ..batch import FileDone, Found
+    from ..batch_run import BatchConfig
 
 AsJson = Annotated[
     bool,
@@ -69,6 +70,20 @@ def segment(
             show_default="above 100 megapixels",
         ),
     ] = None,
+    table: Annotated[
+        bool, typer.Option("--table", help="Measure the nuclei, a table for each micrograph, too.")
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Leave out micrographs whose results are there, made with the same settings.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="List the micrographs and about how long they take."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Segment micrographs: every nucleus gets its own number.
@@ -96,9 +111,11 @@ def segment(
       nucleiseg segment stack.tif --out results --z max --channel DAPI
       nucleiseg segment stack.czi --out results --join z --channel DAPI
       nucleiseg segment slide.svs --out results --stream
+      nucleiseg segment scans/ --out results --resume
       nucleiseg segment cells.tif --out results --json > summary.json
     """
     from ..batch import find_items, prepare_folder
+    from ..batch_run import BatchConfig
     from ..engine import build_engine
     from ..store import find_model
 
@@ -113,16 +130,40 @@ def segment(
         raise SettingError(
             "Nothing to segment", ", ".join(inputs), "These are results of earlier runs"
         )
+    batch = BatchConfig(out=out, overlay=overlay, table=table, resume=resume)
+    if dry_run:
+        _list_files(found, batch, config)
+        return
     prepare_folder(out)
     # a model or device that is not there is one error, not one for each file
     build_engine(find_model(config.model), config)
-    options = {"overlay": overlay, "by_blocks": by_blocks, "joining": joining}
-    _segment_all(found, out, config, options, as_json=as_json)
+    options = {"overlay": overlay, "table": table, "by_blocks": by_blocks, "joining": joining}
+    _segment_all(found, batch, config, options, as_json=as_json)
+
+
+def _list_files(found: Found, batch: BatchConfig, config: SegmentConfig) -> None:
+    """Say which micrographs would be segmented, and how long that may take."""
+    from ..batch_run import look_at
+
+    for _, error in found.errors:
+        say_error(error)
+    files, seconds = look_at(found.items, batch, config)
+    for file in files:
+        known = "" if file.megapixels is None else f"  {wording.number(file.megapixels)} MPix"
+        done = "  done already" if file.is_done else ""
+        say(f"{_shown(str(file.item.path))}{known}{done}", sys.stdout)
+    done_count = sum(file.is_done for file in files)
+    parts = [f"{len(files)} micrographs"]
+    parts += [f"{done_count} done already"] if done_count else []
+    if seconds:
+        # the card's speed is that of one core of another computer
+        parts.append(f"roughly {wording.duration(seconds).removeprefix('about ')}")
+    say(", ".join(parts), sys.stdout)
 
 
 def _segment_all(
     found: Found,
-    out: Path,
+    batch: BatchConfig,
     config: SegmentConfig,
     options: dict[str, Any],
     *,
@@ -130,8 +171,16 @@ def _segment_all(
 ) -> None:
     """Segment one after the other, tell of each, and end with the summary and the exit code."""
     from ..batch import FileDone, segment_file
+    from ..batch_run import is_done
     from ..events import DeviceChosen, Notice, TileDone
+    from ..store import find_model
 
+    out = batch.out
+    items, before, joining = found.items, [], options["joining"]
+    if batch.resume:
+        sha256 = find_model(config.model).sha256
+        before = [item for item in items if is_done(item, batch, config, sha256, joining)]
+        items = [item for item in items if item not in before]
     failed = [{"input": text, "error": say_error(error)} for text, error in found.errors]
     if found.skipped:
         names = _some_names(found.skipped)
@@ -146,8 +195,8 @@ def _segment_all(
             say(text)
 
     with progress_bar() as bar:
-        task = None if bar is None else bar.add_task("", total=len(found.items))
-        for number, item in enumerate(found.items):
+        task = None if bar is None else bar.add_task("", total=len(items))
+        for number, item in enumerate(items):
             notices: list[str] = []
             if bar is not None and task is not None:
                 bar.update(task, description=_shortened(item.title), completed=number)
@@ -180,16 +229,22 @@ def _segment_all(
             "nuclei": total,
             "results": done,
             "failed": failed,
+            "done_before": [str(item.path) for item in before],
             "skipped": [str(path) for path in found.skipped],
             "stopped": stopped,
         }
         say(json.dumps(document, indent=2), sys.stdout)
     else:
         images = f"{len(done)} of {len(found.items) + len(found.errors)} micrographs segmented"
-        missed = f", {len(failed)} failed" if failed else ""
+        missed = f", {len(before)} done before" if before else ""
+        missed += f", {len(failed)} failed" if failed else ""
         # of micrographs that nobody looked at, nothing is known
         result = (
-            f": {wording.nuclei(total)}, results in {out}" if done else "; there are no results"
+            f": {wording.nuclei(total)}, results in {out}"
+            if done
+            else f"; results are in {out}"
+            if before
+            else "; there are no results"
         )
         say(f"{images}{missed}{result}", sys.stdout)
     if stopped:
@@ -224,6 +279,7 @@ def _file_record(event: FileDone, notices: list[str]) -> dict[str, Any]:
         "labels": str(event.labels),
         "manifest": str(event.manifest),
         "overlay": None if event.overlay is None else str(event.overlay),
+        "table": None if event.table is None else str(event.table),
         "nuclei": event.segmented.count,
         "median_diameter_px": event.segmented.median_diameter_px,
         "pixel_size_um": event.pixel_size_um,

@@ -39,13 +39,12 @@ class BatchForm(QWidget):
         self.out = self._field("Results", "Folder for the label images", "results")
         self.overlay = self._box("outlines", "Write a picture with the outlines of the nuclei")
         self.table = self._box("tables", "Measure the nuclei, a table (CSV) for each image")
-        self.labels = self._box("labels", "Label images and their records are always written")
-        self.labels.setChecked(True)
-        self.labels.setEnabled(False)
-        outputs = row(self.labels, self.overlay, self.table)
+        outputs = row(self.overlay, self.table)
         outputs.layout().setStretch(0, 0)
         outputs.layout().addStretch(1)
-        self.form.addRow("Write", outputs)
+        self.form.addRow("Also write", outputs)
+        about = "Label images, and records of how they were made, are always written"
+        self.form.labelForField(outputs).setToolTip(about)
         self.resume = self._box(
             "Leave out files that are done",
             "Files whose results are there, made with the same settings, are not done again",

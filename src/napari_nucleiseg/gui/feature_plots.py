@@ -23,6 +23,8 @@ def _fill_height(plot: ThemedPlot, least: int) -> None:
     """Let a plot have the height that is left: its own wish would be too large for a dock."""
     plot.setMinimumHeight(least)
     plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
+    # letters with descenders and brackets need a little more than the title of a score
+    plot.getAxis("bottom").setHeight(46)
 
 
 class HistogramPlot(ThemedPlot):
