@@ -65,6 +65,7 @@ def main() -> None:
     viewer.theme = "dark"
     viewer.window.remove_dock_widget(dock)
     compare_models(viewer)
+    evaluate(viewer)
     viewer.close()
 
 
@@ -79,6 +80,26 @@ def compare_models(viewer) -> None:
     wait(lambda: dock.table.topLevelItemCount() == 3 and dock.compare_button.isEnabled(), 300)
     settle()
     viewer.screenshot(str(IMAGES / "compare.png"), canvas_only=False, flash=False)
+
+
+def evaluate(viewer) -> None:
+    """Compare the nuclei found in a sample with its truth, and look at an error."""
+    viewer.layers.clear()
+    image, *_ = viewer.open_sample("napari-nucleiseg", "stained")
+    _, found = viewer.window.add_plugin_dock_widget("napari-nucleiseg", "Segment nuclei")
+    found = getattr(found, "__wrapped__", found)
+    found.segment_button.click()
+    wait(lambda: f"{image.name} · nuclei" in viewer.layers and found.segment_button.isEnabled())
+    viewer.window.remove_dock_widget(found)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-nucleiseg", "Evaluate")
+    dock = getattr(dock, "__wrapped__", dock)
+    dock.compare_button.click()
+    wait(lambda: dock.outcome.state.property("state") == "done")
+    dock.slider.setValue(70)
+    viewer.reset_view()
+    dock.filter.setCurrentIndex(1)
+    settle()
+    viewer.screenshot(str(IMAGES / "evaluate.png"), canvas_only=False, flash=False)
 
 
 if __name__ == "__main__":
