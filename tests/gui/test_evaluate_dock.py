@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog
@@ -228,8 +229,8 @@ def test_a_closed_dock_gives_back_its_keys_and_clicks(viewer, qtbot):
     widget = EvaluateDock(viewer)
     assert len(real.keymap) == len(keys) + 2
     assert len(real.mouse_drag_callbacks) == len(before) + 1
-    with qtbot.waitSignal(widget.destroyed):
-        widget.deleteLater()
+    widget.deleteLater()
+    qtbot.waitUntil(lambda: not isalive(widget))
     assert list(real.mouse_drag_callbacks) == before
     assert dict(real.keymap) == keys
 
