@@ -75,6 +75,7 @@ def main() -> None:
     measure(viewer)
     batch(viewer)
     compare_models(viewer)
+    evaluate(viewer)
     check_training_data(viewer)
     viewer.close()
 
@@ -221,6 +222,26 @@ def check_training_data(viewer) -> None:
     dock.next_place.go_next()
     settle()
     viewer.screenshot(str(IMAGES / "next-place.png"), canvas_only=False, flash=False)
+
+
+def evaluate(viewer) -> None:
+    """Compare the nuclei found in a sample with its truth, and look at an error."""
+    viewer.layers.clear()
+    image, *_ = viewer.open_sample("napari-nucleiseg", "stained")
+    _, found = viewer.window.add_plugin_dock_widget("napari-nucleiseg", "Segment nuclei")
+    found = getattr(found, "__wrapped__", found)
+    found.segment_button.click()
+    wait(lambda: f"{image.name} · nuclei" in viewer.layers and found.segment_button.isEnabled())
+    viewer.window.remove_dock_widget(found)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-nucleiseg", "Evaluate")
+    dock = getattr(dock, "__wrapped__", dock)
+    dock.compare_button.click()
+    wait(lambda: dock.outcome.state.property("state") == "done")
+    dock.slider.setValue(70)
+    viewer.reset_view()
+    dock.filter.setCurrentIndex(1)
+    settle()
+    viewer.screenshot(str(IMAGES / "evaluate.png"), canvas_only=False, flash=False)
 
 
 if __name__ == "__main__":

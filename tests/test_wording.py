@@ -111,3 +111,16 @@ def test_a_file_that_the_system_refuses_is_no_fault_of_the_program():
     text = wording.sentence(error)
     assert text.startswith("scans/a.png cannot be used (Permission denied).")
     assert "went wrong" in wording.sentence(OSError("no file has to do with it"))
+
+
+def test_what_became_of_the_nuclei():
+    words = wording.judged({"correct": 12}, 22, 24, 0.7)
+    assert words == "12 of 22 correct at IoU 0.70 · 24 found"
+    assert (
+        wording.judged({"correct": 0}, 0, 0, 0.5) == "There are no nuclei, neither true nor found."
+    )
+
+
+def test_the_scores_of_an_image():
+    scores = {"average_precision": 0.414, "dice": 0.9, "f1": 0.75, "panoptic": 0.666}
+    assert wording.scores_of_image(scores) == "AP 0.41 · Dice 0.90 · F1 0.75 · PQ 0.67"

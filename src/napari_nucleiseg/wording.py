@@ -242,6 +242,15 @@ def evaluated(event: Evaluated) -> str:
     return f"{images}, {nuclei(total.true_count)} · mean {main_scores(total.mean)}"
 
 
+def evaluated_groups(event: Evaluated) -> str:
+    """A line with the mean scores of each group of images; nothing where there are no groups."""
+    return "\n".join(
+        f"{name} ({summary.images}): {main_scores(summary.mean)}"
+        for name, summary in event.summaries.items()
+        if name != "all"
+    )
+
+
 def is_about_a_file(error: BaseException) -> bool:
     """Whether the system refused to use a file and says which and why."""
     return isinstance(error, OSError) and bool(error.filename is not None and error.strerror)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog
@@ -211,6 +212,27 @@ def test_ticks_show_and_hide_layers(viewer, planted, dock, qtbot):
     assert not dock.bar_of_colours.isHidden()
     del viewer.layers["image · Dice"]
     assert not dock.shown["Dice"].isEnabled()
+
+
+def test_a_change_since_is_told(viewer, planted, dock, qtbot):
+    run(dock, qtbot)
+    assert dock.outcome.notices.isHidden()
+    layer(viewer, "nuclei").data_setitem((np.array([3]), np.array([3])), 40)
+    assert "Compare again" in dock.outcome.notices.text()
+    run(dock, qtbot)
+    assert dock.outcome.notices.isHidden()
+
+
+def test_a_closed_dock_gives_back_its_keys_and_clicks(viewer, qtbot):
+    real = bridge_of(viewer).viewer
+    before, keys = list(real.mouse_drag_callbacks), dict(real.keymap)
+    widget = EvaluateDock(viewer)
+    assert len(real.keymap) == len(keys) + 2
+    assert len(real.mouse_drag_callbacks) == len(before) + 1
+    widget.deleteLater()
+    qtbot.waitUntil(lambda: not isalive(widget))
+    assert list(real.mouse_drag_callbacks) == before
+    assert dict(real.keymap) == keys
 
 
 # --- what is compared ---------------------------------------------------------------------------
@@ -435,6 +457,8 @@ def folders(tmp_path: Path) -> Path:
         for kind, source in (("images", sample.micrograph), ("masks", sample.labels)):
             (tmp_path / "data" / kind).mkdir(parents=True, exist_ok=True)
             (tmp_path / "data" / kind / f"{name}.png").write_bytes(source.read_bytes())
+    lines = ("image_id,lab", "stained,one", "fluorescence,two", "brightfield,two")
+    (tmp_path / "index.csv").write_text("\n".join(lines) + "\n")
     return tmp_path
 
 
@@ -444,6 +468,8 @@ def start_folders(dock, qtbot, folders):
     view.fields["prediction"].setText(str(folders / "found"))
     view.fields["prediction"].editingFinished.emit()
     view.fields["truth"].setText(str(folders / "data"))
+    view.fields["index"].setText(str(folders / "index.csv"))
+    view.fields["group"].setText("lab")
     click(qtbot, view.evaluate_button)
     return view
 
@@ -456,6 +482,7 @@ def test_two_folders_and_an_image_of_them(viewer, dock, qtbot, folders, monkeypa
     ap = [float(view.list.topLevelItem(i).text(1)) for i in range(3)]
     assert ap == sorted(ap)
     assert "3 images, 76 nuclei" in view.outcome.result.text()
+    assert "two (2): AP" in view.outcome.scores.text()
     written = {p.name for p in (folders / "found-evaluation").iterdir()}
     assert written == {"nuclei.csv", "images.csv", "summary.json", "report.html"}
     opened = []

@@ -77,6 +77,7 @@ class EvaluateDock(QWidget):
         self._judged: Judged | None = None
         # image, nuclei and truth of the question asked last, and the pixels of a field then
         self._asked: tuple[weakref.ref[Layer], ...] = ()
+        self._heard: weakref.WeakSet[Layer] = weakref.WeakSet()
         self._at: Judging | None = None
         kept = memory.recall().get("evaluate", {})
         self._wishes: dict[str, Any] = kept if isinstance(kept, dict) else {}
@@ -395,11 +396,24 @@ class EvaluateDock(QWidget):
             # their colours would hide those of the errors
             for layer in others:
                 layer.visible = False
+        self._hear_changes(others)
         kinds = judged.kinds(self.threshold)
         self.table.show_table({**judged.table, **judged.columns(kinds)}, new=True)
         self._results.show()
         self._show_counts(kinds.counts())
         self._show_ticks()
+
+    def _hear_changes(self, layers: list[Layer]) -> None:
+        """Notice when the nuclei or the truth are painted in, or replaced."""
+        for layer in layers:
+            if layer not in self._heard:
+                self._heard.add(layer)
+                events = (layer.events.paint, layer.events.labels_update, layer.events.data)
+                listen(self, [(event, self._on_change) for event in events], bare=True)
+
+    def _on_change(self) -> None:
+        if self._judged is not None and not self._session.is_busy:
+            self.outcome.say("Nuclei or truth were changed since. Compare again.")
 
     def _show_layer(self, kind: str, on: bool) -> None:
         layer = self._layers.layer(kind)

@@ -244,6 +244,7 @@ class FoldersView(QWidget):
         elif isinstance(event, Evaluated):
             self.outcome.say_state("running", "writing the report")
             self.outcome.say_result(wording.evaluated(event))
+            self.outcome.say_scores(wording.evaluated_groups(event))
         elif isinstance(event, Saved):
             self._report = event.path
             self.report_button.show()

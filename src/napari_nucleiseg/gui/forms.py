@@ -30,7 +30,15 @@ _LARGEST = 1_000_000
 
 
 class ElidedComboBox(QComboBox):
-    """A menu that ends a choice with "…" where it is too long to be shown."""
+    """A menu that ends a choice with "…" where it is too long to be shown.
+
+    Attributes
+    ----------
+    elide : Qt.TextElideMode
+        Where the "…" is, for choices that differ at their ends.
+    """
+
+    elide = Qt.TextElideMode.ElideRight
 
     def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
         """Draw it as the style does, with a text that fits."""
@@ -41,7 +49,7 @@ class ElidedComboBox(QComboBox):
             QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
         )
         option.currentText = self.fontMetrics().elidedText(
-            option.currentText, Qt.TextElideMode.ElideRight, place.width() - 4
+            option.currentText, self.elide, place.width() - 4
         )
         painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)

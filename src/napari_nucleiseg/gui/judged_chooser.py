@@ -6,7 +6,7 @@ import weakref
 from typing import Any
 
 from napari.layers import Image, Labels, Layer, Shapes
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QFormLayout, QWidget
 
 from ..errors import SettingError
@@ -57,6 +57,9 @@ class JudgedChooser(QObject):
         self.area = shrink(ElidedComboBox())
         about = "Where nuclei count: everywhere, or in the shapes drawn around what was reviewed"
         add_row(form, "Where", self.area, about)
+        for field in (self.image, self.prediction, self.truth, self.area):
+            # names differ at their ends
+            field.elide = Qt.TextElideMode.ElideMiddle
         self.image.activated.connect(lambda _: self._choose_image())
         for name, field in (("prediction", self.prediction), ("truth", self.truth)):
             field.activated.connect(lambda _, n=name: self._wish(n))
