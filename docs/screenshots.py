@@ -98,7 +98,7 @@ def fine_tune() -> None:
     dock = getattr(dock, "__wrapped__", dock)
     chosen = dock.settings.config
     # a number of steps gives the same picture on every computer
-    dock.settings.config = lambda: chosen().model_copy(update={"steps": 100, "threads": 1})
+    dock.settings.config = lambda: chosen().model_copy(update={"steps": 60})
     dock.learn_button.click()
     learning = dock._learning
     wait(lambda: dock.plot.best_step is not None or not learning.is_busy, 600)
