@@ -18,16 +18,19 @@ from pathlib import Path
 _HOME = tempfile.TemporaryDirectory()
 os.environ["XDG_CONFIG_HOME"] = _HOME.name
 os.environ["NAPARI_CONFIG"] = str(Path(_HOME.name) / "napari.yaml")
+os.environ["NUCLEISEG_MODELS"] = str(Path(_HOME.name) / "models")
 
+import napari  # noqa: E402
 from qtpy.QtCore import Qt  # noqa: E402
 from qtpy.QtTest import QTest  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
+from scipy.ndimage import gaussian_filter  # noqa: E402
 
 from napari_nucleiseg.gui.__main__ import open_demo  # noqa: E402
 from napari_nucleiseg.gui.batch_dock import BatchDock  # noqa: E402
 from napari_nucleiseg.gui.desk import desk_of  # noqa: E402
 from napari_nucleiseg.gui.measure_dock import MeasureDock  # noqa: E402
-from napari_nucleiseg.samples import SAMPLES  # noqa: E402
+from napari_nucleiseg.samples import SAMPLES, read_sample  # noqa: E402
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -78,6 +81,7 @@ def main() -> None:
     evaluate(viewer)
     check_training_data(viewer)
     viewer.close()
+    fine_tune()
 
 
 def measure(viewer) -> None:
@@ -242,6 +246,32 @@ def evaluate(viewer) -> None:
     dock.filter.setCurrentIndex(1)
     settle()
     viewer.screenshot(str(IMAGES / "evaluate.png"), canvas_only=False, flash=False)
+
+
+def fine_tune() -> None:
+    """Learn from a micrograph of a kind that is strange to the model: inverted and blurred."""
+    micrograph, labels = read_sample("fluorescence")
+    strange = gaussian_filter(micrograph.pixels.max() - micrograph.pixels, 2)
+    viewer = napari.Viewer()
+    viewer.window.resize(1366, 768)
+    viewer.add_image(strange, name="plate1_A03")
+    viewer.add_labels(labels, name="plate1_A03 · nuclei")
+    _, dock = viewer.window.add_plugin_dock_widget("napari-nucleiseg", "Fine-tune")
+    dock = getattr(dock, "__wrapped__", dock)
+    chosen = dock.settings.config
+    # a number of steps gives the same picture on every computer
+    dock.settings.config = lambda: chosen().model_copy(update={"steps": 60})
+    dock.learn_button.click()
+    learning = dock._learning
+    wait(lambda: dock.plot.best_step is not None or not learning.is_busy, 600)
+    viewer.screenshot(str(IMAGES / "finetune-learning.png"), canvas_only=False, flash=False)
+    wait(lambda: not learning.is_busy, 1200)
+    dock.proof.look_button.click()
+    wait(lambda: not learning.is_busy, 300)
+    viewer.reset_view()
+    settle()
+    viewer.screenshot(str(IMAGES / "finetune.png"), canvas_only=False, flash=False)
+    viewer.close()
 
 
 if __name__ == "__main__":

@@ -466,7 +466,8 @@ def test_after_adopting_the_open_images_are_segmented_again(dock, opened, worse,
     opened.layers.remove("plate · nuclei")
     opened.add_image(np.array(opened.layers["plate"].data[:200]), name="other")
     for name in ("plate", "other"):
-        bridge.segment(opened.layers[name], "grey")
+        # not through the proxy, which gives another object at every look
+        bridge.segment(bridge.viewer.layers[name], "grey")
         qtbot.waitUntil(lambda: not bridge.session.is_busy, timeout=WAIT)
     answers[0].append("Use it")
     click(qtbot, dock.proof.use_button)

@@ -53,6 +53,7 @@ class LearningPlot(QWidget):
             plot.setMouseEnabled(False, False)
             plot.showGrid(x=True, y=True, alpha=0.2)
             plot.getAxis("left").setWidth(46)
+        self.scores.setXLink(self.losses)
         self.losses.setFixedHeight(_HEIGHT)
         self.scores.setFixedHeight(_HEIGHT + 18)
         self._loss = self.losses.plot(pen=pg.mkPen(_LOSS, width=2))

@@ -74,8 +74,8 @@ class ProofView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         for widget in (
-            *(self.verdict, self.table, self.words),
-            *(self.look_button, self.use_button, self.again_button),
+            *(self.verdict, self.table, self.look_button, self.use_button),
+            *(self.again_button, self.words),
         ):
             layout.addWidget(widget)
         self._colours = ("", "")
