@@ -527,3 +527,17 @@ def test_outlines_are_no_labels_to_compare_with(dock, shown):
     names = [x.name for x in desk_of(shown).bridge.truth_layers()]
     assert names == ["cells · nuclei"]
     assert sum(isinstance(x, Labels) for x in shown.__wrapped__.layers) == 2
+
+
+def test_the_order_follows_what_comes_and_goes(dock, qtbot, canvas, desk):
+    seen = []
+    for name in ("next", "delete", "next", "next", "waist", "next"):
+        press(qtbot, canvas, name)
+        seen.append(desk.correcting.current)
+    assert seen == [1, 0, 2, 3, 3, 7]
+    undo(qtbot, canvas)
+    undo(qtbot, canvas)
+    for _ in range(6):
+        press(qtbot, canvas, "next")
+        seen.append(desk.correcting.current)
+    assert set(seen[-6:]) == {1, 2, 3, 4, 5, 6}
