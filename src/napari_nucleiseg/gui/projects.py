@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,41 @@ class Looked(Event):
     is_writable: bool = True
 
 
+class Beginning:
+    """The first save of an image's corrections: by a job, or at the end of napari if it is faster.
+
+    Parameters
+    ----------
+    projects : Projects
+    folder, file : Path
+        Of the project and of the micrograph.
+    save : callable
+        Saves what strokes begin with, and those that came meanwhile, to a `Corrections`.
+    """
+
+    def __init__(
+        self, projects: Projects, folder: Path, file: Path, save: Callable[[Corrections], None]
+    ) -> None:
+        self._projects, self._file, self._save = projects, file, save
+        self.folder = folder
+        self._project: Project | None = None
+        self._corrections: Corrections | None = None
+        projects.pending.append(self)
+
+    def perform(self) -> tuple[Project, Corrections | None]:
+        """Do it, once; without corrections the project can only be read."""
+        with self._projects.turn:
+            if self in self._projects.pending:
+                self._projects.pending.remove(self)
+            if self._project is None:
+                self._project = self._projects.open(self.folder)
+                if self._project.is_writable:
+                    corrections = self._project.corrections(self._project.add(self._file))
+                    self._save(corrections)
+                    self._corrections = corrections
+            return self._project, self._corrections
+
+
 class Projects:
     """Projects that one window has open, each of them once."""
 
@@ -49,6 +84,8 @@ class Projects:
         self._open: dict[Path, Project] = {}
         # one job at a time: what is looked for may be what another one is still making
         self.turn = threading.RLock()
+        # saves that no job has come to yet
+        self.pending: list[Beginning] = []
 
     def open(self, folder: Path) -> Project:
         """Open a project, or give the one that is open; runs in a job."""
@@ -68,6 +105,8 @@ class Projects:
 
         def work() -> Iterator[Event]:
             with self.turn:
+                for beginning in [b for b in self.pending if b.folder == folder]:
+                    beginning.perform()
                 project = self._open.pop(folder.resolve(), None)
                 if project is not None:
                     project.close()
@@ -81,6 +120,8 @@ class Projects:
 
     def close(self) -> None:
         """Write what is left, and let other windows write."""
+        for beginning in list(self.pending):
+            beginning.perform()
         for project in self._open.values():
             project.close()
         self._open = {}

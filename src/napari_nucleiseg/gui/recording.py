@@ -22,7 +22,7 @@ from ..project import NAME, Corrections
 from ..reviewed import Area
 from ..session import Task
 from .job import run_in_thread
-from .projects import Looked, Projects, look_in, project_in, set_aside
+from .projects import Beginning, Looked, Projects, look_in, project_in, set_aside
 
 # nowhere: no place to keep anything; found: earlier corrections wait for a decision
 Stage = Literal[
@@ -171,18 +171,19 @@ class Recording:
         self._set("beginning")
         known = dict(states)
 
+        def save(corrections: Corrections) -> None:
+            corrections.save(labels, known, areas)
+            while self._waiting:
+                corrections.record(*self._waiting.pop(0))
+
+        beginning = Beginning(self._projects, folder, file, save)
+
         def work() -> Iterator[Event]:
-            with self._projects.turn:
-                project = self._projects.open(folder)
-                if project.is_writable:
-                    corrections = project.corrections(project.add(file))
-                    corrections.save(labels, known, areas)
-                    while self._waiting:
-                        corrections.record(*self._waiting.pop(0))
-            if project.is_writable:
-                yield Begun(corrections)
-            else:
+            project, corrections = beginning.perform()
+            if corrections is None:
                 yield Looked(None, None, 0.0, (f"{project.notice}.",), is_writable=False)
+            else:
+                yield Begun(corrections)
 
         self._start(f"Beginning to keep corrections of {file.name}", work())
 
