@@ -527,3 +527,21 @@ def test_outlines_are_no_labels_to_compare_with(dock, shown):
     names = [x.name for x in desk_of(shown).bridge.truth_layers()]
     assert names == ["cells · nuclei"]
     assert sum(isinstance(x, Labels) for x in shown.__wrapped__.layers) == 2
+
+
+def test_the_order_follows_what_comes_and_goes(dock, qtbot, canvas, desk):
+    def walk(count):
+        seen = []
+        for _ in range(count):
+            press(qtbot, canvas, "next")
+            seen.append(desk.correcting.current)
+        return seen
+
+    press(qtbot, canvas, "next")
+    press(qtbot, canvas, "delete")
+    assert walk(2) == [2, 3]
+    press(qtbot, canvas, "waist")
+    assert sorted(walk(6)) == [2, 3, 4, 5, 6, 7]
+    undo(qtbot, canvas)
+    undo(qtbot, canvas)
+    assert sorted(walk(6)) == [1, 2, 3, 4, 5, 6]

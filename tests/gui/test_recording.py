@@ -328,6 +328,61 @@ def test_two_images_of_one_folder_share_its_project(viewer, qtbot, file):
     qtbot.waitUntil(lambda: np.array_equal(kept(other).labels, second.data), timeout=WAIT)
 
 
+CLOSES = """
+import os, sys
+os.environ["NAPARI_CONFIG"] = sys.argv[2]
+from pathlib import Path
+import numpy as np
+import napari
+from napari_nucleiseg.gui import memory
+memory.memory_file = lambda: Path(sys.argv[2]).with_suffix(".json")
+from napari_nucleiseg.gui.desk import desk_of
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
+viewer = napari.Viewer(show=False)
+image = viewer.open(sys.argv[1], plugin="napari-nucleiseg")[0]
+layer = viewer.add_labels(np.load(sys.argv[3]), name=image.name + " · nuclei")
+_, dock = viewer.window.add_plugin_dock_widget("napari-nucleiseg", "Correct nuclei")
+desk = desk_of(viewer)
+def edit():
+    if desk.recording.stage == "ready":
+        timer.stop()
+        for action in ("next", "grow", "next", "delete"):
+            dock.act(action)
+        np.save(sys.argv[4], layer.data)
+        viewer.close()
+        # a window that was never shown does not end the program
+        QApplication.instance().quit()
+timer = QTimer()
+timer.timeout.connect(edit)
+timer.start(30)
+napari.run()
+"""
+
+
+@pytest.mark.slow
+def test_napari_closed_right_after_an_edit_loses_nothing(file, tmp_path):
+    np.save(tmp_path / "nuclei.npy", nuclei())
+    arguments = [file, tmp_path / "napari.yaml", tmp_path / "nuclei.npy", tmp_path / "left.npy"]
+    command = [sys.executable, "-c", CLOSES, *map(str, arguments)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
+    found = kept(file)
+    assert found.strokes == 2
+    assert np.array_equal(found.labels, np.load(tmp_path / "left.npy"))
+
+
+def test_what_is_painted_after_the_dock_was_closed_is_kept_and_marked(viewer, qtbot, file):
+    dock, desk = opened(viewer, file, nuclei())
+    until(qtbot, desk, "ready")
+    viewer.window.remove_dock_widget(dock)
+    desk.correcting.layer.paint((60, 94), 9)
+    qtbot.waitUntil(lambda: desk.recording.stage == "recording", timeout=WAIT)
+    qtbot.waitUntil(lambda: kept(file).states == {9: State.EDITED}, timeout=WAIT)
+    assert np.array_equal(kept(file).labels, desk.correcting.layer.data)
+
+
 PAINTS = """
 import os, sys
 os.environ["NAPARI_CONFIG"] = sys.argv[2]

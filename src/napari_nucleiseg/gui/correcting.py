@@ -61,6 +61,8 @@ class Correcting:
         self.current = 0
         self._sequence: list[int] = []
         self._left = 0
+        # what the last ranking was for, and its result
+        self._ranked: tuple[tuple[Any, ...], list[int], Any] | None = None
         self._planned: Mapping[int, State] | None = None
         self._done: deque[Step] = deque()
         self._undone: list[Step] = []
@@ -95,6 +97,7 @@ class Correcting:
     def restart(self) -> None:
         """Begin anew, since the layer got other data: its history is gone, too."""
         self._count_all()
+        self._ranked = None
         self._done.clear()
         self._undone.clear()
         self.states = {n: s for n, s in self.states.items() if n in self._sizes}
@@ -136,7 +139,7 @@ class Correcting:
             For the order by certainty.
         skip_confirmed : bool
         """
-        here = editing.order(self.plane(at), by, probability)
+        here = self._ordered(at, by, probability)
         open_ = [
             n
             for n in here
@@ -156,6 +159,14 @@ class Correcting:
             number = self._follower(start, open_, steps)
         self._sequence = here
         self.choose(number)
+
+    def _ordered(self, at: tuple[int, ...], by: str, probability: np.ndarray | None) -> list[int]:
+        """Nuclei of a plane in order; ranked anew only when it matters, since that takes long."""
+        asked = at, by, None if probability is None else probability.ctypes.data
+        if self._ranked is None or self._ranked[0] != asked:
+            # the map stays alive with it: at its place in memory no other one can lie
+            self._ranked = asked, editing.order(self.plane(at), by, probability), probability
+        return [n for n in self._ranked[1] if n in self._sizes]
 
     def _is_confirmed(self) -> bool:
         return self.state_of(self.current) == State.CONFIRMED
@@ -277,6 +288,8 @@ class Correcting:
         for sign, numbers in ((-1, change.before), (1, change.after)):
             present, counts = np.unique(numbers[numbers > 0], return_counts=True)
             for number, count in zip(present.tolist(), counts.tolist(), strict=True):
+                if number not in self._sizes:
+                    self._ranked = None
                 self._sizes[number] += sign * count
                 self._highest = max(self._highest, number)
         for number in change.numbers:
@@ -285,6 +298,8 @@ class Correcting:
 
     def _heard(self, change: Change, way: Way) -> None:
         self._count(change)
+        if self.layer.ndim > 2:  # a nucleus can be gone from one plane alone
+            self._ranked = None
         left = np.array([n for n in change.numbers if n in self._sizes], np.int64)
         if way == "do":
             planned, self._planned = self._planned, None

@@ -27,7 +27,8 @@ from .correctable import add_nuclei, check, own_file, widen
 from .correcting import Correcting
 from .job import run_in_thread
 from .layers import MICROGRAPH, field_shape
-from .recording import Projects, Recording, keep_image
+from .projects import Projects, keep_image
+from .recording import Recording
 from .reviewed_layer import ReviewedLayer
 
 

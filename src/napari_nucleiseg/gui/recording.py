@@ -6,53 +6,28 @@ stroke goes to the journal at once; what was drawn while the project was being o
 
 from __future__ import annotations
 
-import shutil
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from napari.utils.notifications import show_error
 from psygnal import Signal
 
-from .. import wording
 from ..editing import Change, State
-from ..errors import FileError, ShapeError
+from ..errors import FileError
 from ..events import Event
-from ..project import NAME, Corrected, Corrections, Project, is_project
+from ..project import NAME, Corrections
 from ..reviewed import Area
-from ..session import Task, wait_for_step
+from ..session import Task
 from .job import run_in_thread
+from .projects import Beginning, Looked, Projects, look_in, project_in, set_aside
 
 # nowhere: no place to keep anything; found: earlier corrections wait for a decision
 Stage = Literal[
     "nowhere", "looking", "found", "ready", "beginning", "recording", "reading", "failed"
 ]
-
-
-@dataclass(frozen=True)
-class Looked(Event):
-    """A project was looked for.
-
-    Attributes
-    ----------
-    corrections : Corrections or None
-        Where the corrections of the image lie, if the project has any.
-    corrected : Corrected or None
-        Those that were left there.
-    when : float
-        Of the last stroke, in seconds since 1970.
-    notices : tuple of str
-    """
-
-    corrections: Corrections | None = None
-    corrected: Corrected | None = None
-    when: float = 0.0
-    notices: tuple[str, ...] = ()
-    is_writable: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,50 +41,6 @@ class Begun(Event):
 @dataclass(frozen=True)
 class Written(Event):
     """All strokes up to now are on the disk."""
-
-
-class Projects:
-    """Projects that one window has open, each of them once."""
-
-    def __init__(self) -> None:
-        self._open: dict[Path, Project] = {}
-        # one job at a time: what is looked for may be what another one is still making
-        self.turn = threading.RLock()
-
-    def open(self, folder: Path) -> Project:
-        """Open a project, or give the one that is open; runs in a job."""
-        key = folder.resolve()
-        project = self._open.get(key)
-        if project is None or not project.is_writable:
-            # one that could only be read may be free by now
-            if project is not None:
-                project.close()
-            project = self._open[key] = Project(folder)
-        return project
-
-    def let_go(self, folder: Path | None, used: Collection[Path | None]) -> None:
-        """Close a project, on a thread, unless one of its images is open still."""
-        if folder is None or folder in used:
-            return
-
-        def work() -> Iterator[Event]:
-            with self.turn:
-                project = self._open.pop(folder.resolve(), None)
-                if project is not None:
-                    project.close()
-            yield Written()
-
-        def on_failed(error: Exception) -> None:
-            show_error(wording.sentence(error))
-
-        title = f"Closing the project {folder}"
-        run_in_thread(Task(title, work(), lambda _: None, on_failed, lambda: None, _stop))
-
-    def close(self) -> None:
-        """Write what is left, and let other windows write."""
-        for project in self._open.values():
-            project.close()
-        self._open = {}
 
 
 class Recording:
@@ -173,7 +104,7 @@ class Recording:
 
         def work() -> Iterator[Event]:
             with self._projects.turn:
-                looked = _look(self._projects, folder, file)
+                looked = look_in(self._projects, folder, file)
             yield looked
 
         self._start(f"Looking for corrections of {file.name}", work())
@@ -240,18 +171,19 @@ class Recording:
         self._set("beginning")
         known = dict(states)
 
+        def save(corrections: Corrections) -> None:
+            corrections.save(labels, known, areas)
+            while self._waiting:
+                corrections.record(*self._waiting.pop(0))
+
+        beginning = Beginning(self._projects, folder, file, save)
+
         def work() -> Iterator[Event]:
-            with self._projects.turn:
-                project = self._projects.open(folder)
-                if project.is_writable:
-                    corrections = project.corrections(project.add(file))
-                    corrections.save(labels, known, areas)
-                    while self._waiting:
-                        corrections.record(*self._waiting.pop(0))
-            if project.is_writable:
-                yield Begun(corrections)
-            else:
+            project, corrections = beginning.perform()
+            if corrections is None:
                 yield Looked(None, None, 0.0, (f"{project.notice}.",), is_writable=False)
+            else:
+                yield Begun(corrections)
 
         self._start(f"Beginning to keep corrections of {file.name}", work())
 
@@ -323,7 +255,7 @@ class Recording:
             self._is_writing = False
             self.changed.emit()
 
-        self._run(Task("Saving corrections", work(), on_event, on_failed, on_end, _stop))
+        self._run(Task("Saving corrections", work(), on_event, on_failed, on_end, lambda: None))
 
     def close(self) -> None:
         """Hear no more of what is on its way; strokes that were taken are written all the same."""
@@ -349,7 +281,7 @@ class Recording:
             if self._task is task:
                 self._fail(error)
 
-        task = self._task = Task(title, events, on_event, on_failed, lambda: None, _stop)
+        task = self._task = Task(title, events, on_event, on_failed, lambda: None, lambda: None)
         self._run(task)
 
     def _on_begun(self, event: Begun) -> None:
@@ -372,44 +304,6 @@ class Recording:
         self.changed.emit()
 
 
-def _stop() -> None:
-    wait_for_step(0.0)
-
-
-def project_in(folder: Path) -> Path:
-    """The project that a folder is, or the place for one in it."""
-    return folder if is_project(folder) or folder.name == NAME else folder / NAME
-
-
-def _look(projects: Projects, folder: Path, file: Path) -> Looked:
-    if not is_project(folder):
-        return Looked()
-    project = projects.open(folder)
-    said = [f"{project.notice}."] if project.notice else []
-    reference, notice = project.find(file)
-    if notice:
-        said.append(f"{notice}.")
-    if reference is None:
-        return Looked(notices=tuple(said), is_writable=project.is_writable)
-    corrections = project.corrections(reference)
-    if not corrections.exist:
-        return Looked(corrections, None, 0.0, tuple(said), project.is_writable)
-    corrections.flush()  # another layer of this window may have written just now
-    corrected = corrections.load()
-    said += [f"{sentence}." for sentence in corrected.notices]
-    when = max(path.stat().st_mtime for path in corrections.folder.iterdir())
-    return Looked(corrections, corrected, when, tuple(said), project.is_writable)
-
-
-def set_aside(corrections: Corrections) -> Path:
-    """Copy corrections to a folder beside them, so that leaving them loses nothing."""
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    place = corrections.folder.with_name(f"{corrections.folder.name}-discarded-{stamp}")
-    corrections.flush()
-    shutil.copytree(corrections.folder, place, dirs_exist_ok=True)
-    return place
-
-
 def found_text(found: Looked) -> str:
     """Say in one line what was found."""
     when = time.localtime(found.when)
@@ -418,38 +312,3 @@ def found_text(found: Looked) -> str:
     if not strokes:
         return f"Corrections of {at} found"
     return f"Corrections of {at} found ({strokes} stroke{'s' if strokes > 1 else ''})"
-
-
-def keep_image(folder: Path, name: str, pixels: np.ndarray) -> Path:
-    """Write an image that has no file to a folder, where its corrections will refer to it.
-
-    A file that already holds these pixels is taken; one that holds others stays as it is.
-
-    Parameters
-    ----------
-    folder : Path
-    name : str
-    pixels : ndarray
-
-    Returns
-    -------
-    Path
-    """
-    import tifffile
-
-    stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in name) or "image"
-    count = 1
-    while True:
-        path = folder / (f"{stem}.tif" if count == 1 else f"{stem}_{count}.tif")
-        if not path.exists():
-            break
-        if np.array_equal(tifffile.imread(path), pixels):
-            return path
-        count += 1
-    if pixels.ndim < 2:
-        raise ShapeError("The image cannot be kept as a file", name, "Save it yourself first")
-    is_colour = pixels.ndim == 3 and pixels.shape[-1] in (3, 4) and pixels.dtype == np.uint8
-    tifffile.imwrite(
-        path, pixels, photometric="rgb" if is_colour else "minisblack", compression="zlib"
-    )
-    return path
