@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from napari_nucleiseg import SegmentConfig, segment_now
+from napari_nucleiseg.finding import decode_config
 from napari_nucleiseg.instances import decode
 from napari_nucleiseg.micrograph import Micrograph
 from napari_nucleiseg.model_maps import MapsRead, read_maps
-from napari_nucleiseg.segmentation import decode_config
 
 CONFIG = SegmentConfig(engine="torch", device="cpu")
 

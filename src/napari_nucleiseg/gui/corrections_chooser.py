@@ -218,6 +218,12 @@ class CorrectionsChooser(QWidget):
         self._layers.setVisible(not is_folder)
         self.changed.emit()
 
+    def take_folder(self, folder: Path) -> None:
+        """Learn from a folder."""
+        self.source.setCurrentIndex(self.source.findData("folder"))
+        self.folder.setText(str(folder))
+        self.changed.emit()
+
     def _ask_for_folder(self) -> None:
         found = QFileDialog.getExistingDirectory(
             self, "Choose a folder of corrected micrographs", self.folder.text()

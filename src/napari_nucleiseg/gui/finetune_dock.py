@@ -21,6 +21,7 @@ from . import memory
 from .again import Again
 from .before_after_layers import in_words, show_before_after
 from .bridge import bridge_of
+from .check_dock import CheckDock
 from .corrections_chooser import CorrectionsChooser
 from .forms import Fold
 from .layers import plane_of, read_layer
@@ -76,6 +77,10 @@ class FinetuneDock(QWidget):
         self._column.layout().addStretch(1)
         self.tabs = QTabWidget()
         self.tabs.addTab(scrolled(self._column), "Learn")
+        self.check = CheckDock(napari_viewer)
+        self.check.view.repaired.connect(lambda place: self.corrections.take_folder(place))
+        self.tabs.addTab(self.check, "Check, where next")
+        self.tabs.setTabToolTip(1, "What would spoil a training, and where corrections help most")
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self.tabs)

@@ -248,15 +248,21 @@ def _take_key(viewer: Any, widget: NextPlace) -> None:
     """Let the key move on in the widget that is seen; there may be one in several docks."""
     widgets = _WIDGETS.setdefault(viewer, weakref.WeakSet())
     if all(other.key != widget.key for other in widgets):
-        viewer.bind_key(widget.key, _going_on(widget.key), overwrite=True)
+        before = viewer.bind_key(widget.key, None, overwrite=True)
+        viewer.bind_key(widget.key, _going_on(widget.key, before), overwrite=True)
     widgets.add(widget)
 
 
-def _going_on(key: str) -> Callable[[Any], None]:
+def _going_on(key: str, before: Callable[[Any], Any] | None) -> Callable[[Any], None]:
+    """Move on where places are listed; else do what the key did before, in another dock."""
+
     def go_to_next_place(viewer: Any) -> None:
         real = getattr(viewer, "__wrapped__", viewer)
         with_places = [w for w in _WIDGETS.get(real, ()) if w.places and w.key == key]
         for widget in sorted(with_places, key=lambda w: not w.isVisible())[:1]:
             widget.go_next()
+            return
+        if before is not None:
+            before(viewer)
 
     return go_to_next_place
