@@ -8,7 +8,11 @@ pytest.importorskip("napari")
 
 from napari_nucleiseg.gui import memory
 from napari_nucleiseg.gui.bridge import bridge_of
+from napari_nucleiseg.gui.in_window import load_torch
 from napari_nucleiseg.gui.segment_dock import SegmentDock
+
+# before a window loads Mesa: a training in this process would load Triton after it, and end it
+load_torch()
 
 
 @pytest.fixture(autouse=True)

@@ -16,11 +16,11 @@ class InWindow(Here):
 
     def run(self, function: Callable[..., Iterator[Event]], *args: Any) -> Iterator[Event]:
         """Run a generator."""
-        _load_torch()
+        load_torch()
         yield from super().run(function, *args)
 
 
-def _load_torch() -> None:
+def load_torch() -> None:
     """Load PyTorch without Triton, which training does not need.
 
     Triton and Mesa's software OpenGL bring a copy of LLVM each; where the window has loaded Mesa's,
