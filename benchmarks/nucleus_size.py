@@ -1,6 +1,6 @@
 """AP against the size of nuclei: micrographs enlarged and shrunk, with and without resampling.
 
-    python benchmarks/nucleus_size.py DATA [--model NAME] [--images 44]
+    python benchmarks/nucleus_size.py DATA [--model NAME] [--images 44] [--scales 0.25 4]
 
 DATA is as for ``accuracy_and_speed.py``. Micrographs of the split ``val``, taken at even steps from
 its list, are resampled as a camera with other pixels would take them; the truth goes along.
@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", default="nuclei")
     parser.add_argument("--images", type=int, default=44)
+    parser.add_argument("--scales", type=float, nargs="+", default=SCALES)
     arguments = parser.parse_args()
     names = list(read_index(arguments.data, "val"))
     names = names[:: max(1, len(names) // arguments.images)][: arguments.images]
@@ -53,7 +54,7 @@ def main() -> None:
     ]
     print(f"{len(pairs)} micrographs, model {arguments.model}: mean AP 0.5:0.95 (AP@0.5)")
     print("| scale | as it is | with resampling | resampled |\n| --- | --- | --- | --- |")
-    for scale in SCALES:
+    for scale in arguments.scales:
         cells: list[str] = []
         touched = 0
         for size in ("none", "auto"):

@@ -24,7 +24,7 @@ TARGET = 1.3
 """Size that others are brought to; measured by ``benchmarks/nucleus_size.py``, as are the ends."""
 
 SURENESS = 0.02
-"""How much less probable nuclei may be in the resampled image before the first answer is kept."""
+"""How much less probable nuclei may be in the enlarged image before the first answer is kept."""
 
 _LARGEST, _SMALLEST = 4.0, 1 / 16
 _MOST_PIXELS = 1 << 26
