@@ -188,7 +188,7 @@ class CompareDock(QWidget):
             known = [] if model.mean_ap is None else [f"AP {model.mean_ap:.2f}"]
             item = QListWidgetItem(" · ".join([*known, model.title]))
             item.setData(_NAME, model.name)
-            item.setToolTip(f"{model.name}\n{tooltip(model)}")
+            item.setToolTip(f"{wording.model_title(model)}\n{model.name}\n{tooltip(model)}")
             is_on = model.name not in unticked
             item.setCheckState(Qt.CheckState.Checked if is_on else Qt.CheckState.Unchecked)
             self.models.addItem(item)

@@ -298,7 +298,9 @@ def _optimizers(results: Results) -> str:
         "average_precision": "AP",
         "cpu_seconds": "CPU (s)",
     }
-    return as_markdown(optimizer_table(results), titles)
+    table = optimizer_table(results)
+    table["learning_rate"] = table["learning_rate"].map("{:g}".format)
+    return as_markdown(table, titles)
 
 
 def _quality_words(results: Results) -> str:
