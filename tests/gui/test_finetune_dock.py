@@ -20,6 +20,7 @@ from napari_nucleiseg.events import BatchDone, Comparing, Comparison, EpochDone,
 from napari_nucleiseg.files import write_whole
 from napari_nucleiseg.finetuning import finetune
 from napari_nucleiseg.gui.bridge import bridge_of
+from napari_nucleiseg.gui.desk import desk_of
 from napari_nucleiseg.gui.finetune_dock import FinetuneDock
 from napari_nucleiseg.io import read_labels
 from napari_nucleiseg.lessons import Lesson, lessons_folder, write_corrections
@@ -528,3 +529,21 @@ def test_its_colours_are_those_of_the_theme(dock, opened, theme):
     opened.theme = theme
     assert dock.plot.losses.ink == dock.plot.scores.ink
     assert dock.plot.losses.ink.lower() in dock.plot._best[0].pen.color().name().lower()
+
+
+def test_of_a_few_corrected_nuclei_only_their_surroundings_are_learned(opened, dock, tmp_path):
+    real = bridge_of(opened).viewer
+    image, labels = real.layers["plate"], real.layers["plate · nuclei"]
+    desk = desk_of(opened)
+    desk.choose(image, labels)
+    desk.correcting.confirm([int(np.unique(labels.data)[1])])
+    folder, prepare = dock.corrections.material(tmp_path)
+    assert dock.corrections.reviewed.currentText() == "around corrected nuclei"
+    prepare()
+    [path] = [p for p in folder.rglob("*") if "label" in p.name]
+    written = read_labels(path).image
+    assert (written == -1).mean() > 0.5
+    assert len(np.unique(written[written > 0])) == 1
+    real.add_labels(labels.data, name="plate · states", metadata={"nucleiseg_states": True})
+    field = dock.corrections.nuclei
+    assert [field.itemText(i) for i in range(field.count())] == ["plate · nuclei"]

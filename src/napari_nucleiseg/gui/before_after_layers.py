@@ -12,7 +12,7 @@ from ..errors import ShapeError
 from .layers import field_shape, placement
 
 # of a result: which image it is of, so that the next look replaces it
-_OF = "nucleiseg_before_after"
+BESIDE = "nucleiseg_before_after"
 # Okabe and Ito 2008
 COLOURS = {LOST: "#E69F00", NEW: "#56B4E9", MOVED: "#F0E442", None: "transparent"}
 
@@ -39,7 +39,7 @@ def show_before_after(
         raise ShapeError(
             "The image was replaced meanwhile, so nothing is shown", image.name, "Press it again"
         )
-    for layer in [x for x in viewer.layers if x.metadata.get(_OF) == id(image)]:
+    for layer in [x for x in viewer.layers if x.metadata.get(BESIDE) == id(image)]:
         viewer.layers.remove(layer)
     made = []
     for what, data, model in (
@@ -48,7 +48,7 @@ def show_before_after(
         ("changed", found.changed, ""),
     ):
         name = f"{image.name} · {what}" + (f" ({model})" if model else "")
-        layer = Labels(data, name=name, metadata={_OF: id(image)}, **placement(image))
+        layer = Labels(data, name=name, metadata={BESIDE: id(image)}, **placement(image))
         if what == "changed":
             layer.colormap = DirectLabelColormap(color_dict=COLOURS)
             layer.contour = 3

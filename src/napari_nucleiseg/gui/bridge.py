@@ -24,6 +24,7 @@ from ..learning import Learning
 from ..micrograph import Micrograph
 from ..session import Opened, Session
 from . import memory
+from .aids import nuclei_layers
 from .in_window import InWindow
 from .job import run_in_thread
 from .layers import (
@@ -211,11 +212,8 @@ class Bridge:
 
     def truth_layers(self) -> list[Labels]:
         """Labels that can be the true nuclei: no results, except those the user made his own."""
-        return [
-            x
-            for x in reversed(self.viewer.layers)
-            if isinstance(x, Labels) and (RESULT not in x.metadata or self.is_kept(x))
-        ]
+        layers = nuclei_layers(self.viewer)
+        return [x for x in layers if RESULT not in x.metadata or self.is_kept(x)]
 
     def result_of(self, layer: Layer, key: Key = ()) -> Labels | None:
         """The layer with the last result for an image layer, if it is still there.

@@ -10,8 +10,8 @@ from napari.layers import Image, Labels
 
 from ..errors import NucleisegError, ShapeError
 from ..samples import SAMPLES
+from .aids import nuclei_layers
 from .layers import RESULT, field_shape, path_of, placement
-from .states_layer import is_outlines
 
 
 def check(image: Image, labels: Labels) -> None:
@@ -47,7 +47,7 @@ def own_file(image: Image) -> Path | None:
 
 def candidates(viewer: Any) -> list[Labels]:
     """Labels that can be corrected, the uppermost first."""
-    return [x for x in reversed(viewer.layers) if isinstance(x, Labels) and not is_outlines(x)]
+    return nuclei_layers(viewer)
 
 
 def widen(labels: Labels) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from napari.layers import Image, Labels, Shapes
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QVBoxLayout, QWidget
 
 from ..errors import SettingError
 from ..lessons import CORRECTIONS, write_corrections
+from ..reviewed import Area, around_nuclei
+from .aids import nuclei_layers
 from .bridge import Bridge
+from .desk import corrected_nuclei
 from .forms import ElidedComboBox, shrink
 from .image_chooser import ImageChooser
 from .layers import field_shape, plane_of, read_labels_layer, read_layer
@@ -32,6 +37,7 @@ from .widgets import (
 
 SOURCES = (("the open image", "layers"), ("a folder or a project", "folder"))
 _WHOLE = "the whole image"
+_AROUND = "around corrected nuclei"
 Prepare = Callable[[], None]
 
 
@@ -92,8 +98,8 @@ class CorrectionsChooser(QWidget):
         self.reviewed = shrink(ElidedComboBox())
         self.reviewed.activated.connect(lambda _: self._choose())
         about = (
-            "Where every nucleus is right: only there it learns. Draw areas in a shapes layer, or "
-            "let the whole image count"
+            "Where every nucleus is right: only there it learns. Around nuclei that were edited or "
+            "confirmed, in areas drawn in a shapes layer, or the whole image"
         )
         add_row(form, "Reviewed", self.reviewed, about)
 
@@ -152,6 +158,9 @@ class CorrectionsChooser(QWidget):
             if not named:
                 raise SettingError("No folder is chosen", "", "Choose one with the button ...")
             return Path(named).expanduser(), None
+        if not self._chose:
+            # nuclei may have been corrected since the layers changed
+            self.show_layers()
         layer, at = self.layer, self.nuclei.currentIndex()
         if layer is None:
             raise SettingError("No image is open", "", "Open one, or learn from a folder")
@@ -165,8 +174,7 @@ class CorrectionsChooser(QWidget):
         plane = plane_of(layer, point) if images.kind == "stack" else ()
         micrograph = read_layer(layer, images.kind, plane)
         labels = read_labels_layer(self._nuclei[at], point)
-        drawn = self.reviewed.currentIndex() - 1
-        areas = areas_on(layer, self._shapes[drawn], plane) if drawn >= 0 else None
+        areas = self._areas(layer, self._nuclei[at], labels, plane)
         settings = images.settings
         folder = out / CORRECTIONS
 
@@ -180,25 +188,40 @@ class CorrectionsChooser(QWidget):
 
     def show_layers(self) -> None:
         """List nuclei and areas that fit the image, and keep the choice."""
-        layer, nuclei, drawn = self.layer, self.nuclei.currentIndex(), self.reviewed.currentIndex()
+        layer, nuclei = self.layer, self.nuclei.currentIndex()
+        reviewed = self.reviewed.currentData()
         labels = self._nuclei[nuclei] if 0 <= nuclei < len(self._nuclei) else None
-        shapes = self._shapes[drawn - 1] if 0 < drawn <= len(self._shapes) else None
         all_layers = list(reversed(self._viewer.layers))
-        self._nuclei = [
-            x
-            for x in all_layers
-            if isinstance(x, Labels) and layer is not None and field_shape(x) == field_shape(layer)
-        ]
+        shape = None if layer is None else field_shape(layer)
+        self._nuclei = [x for x in nuclei_layers(self._viewer) if field_shape(x) == shape]
         self._shapes = [x for x in all_layers if isinstance(x, Shapes)]
         at = index_of(self._nuclei, labels)
         if layer is not None and (at < 0 or not self._chose):
             at = self._proposed(layer)
         fill(self.nuclei, [x.name for x in self._nuclei], at)
-        at = index_of(self._shapes, shapes)
-        if layer is not None and (at < 0 or not self._chose):
+        choices: list[tuple[str, Any]] = [(_WHOLE, _WHOLE), (_AROUND, _AROUND)]
+        choices += [(x.name, weakref.ref(x)) for x in self._shapes]
+        if layer is not None and not (self._chose and reviewed in [data for _, data in choices]):
             names = [x.name for x in self._shapes]
-            at = index_of(names, f"{layer.name} · reviewed")
-        fill(self.reviewed, [_WHOLE, *(x.name for x in self._shapes)], at + 1)
+            own = index_of(names, f"{layer.name} · reviewed")
+            reviewed = choices[own + 2][1] if own >= 0 else _WHOLE
+            if own < 0 and 0 <= at < len(self._nuclei):
+                # what nobody has looked at is what the model itself has said
+                done = corrected_nuclei(self._viewer, layer, self._nuclei[at])
+                reviewed = _AROUND if done else _WHOLE
+        fill_data(self.reviewed, choices, reviewed)
+
+    def _areas(
+        self, layer: Image, nuclei: Labels, labels: np.ndarray, plane: tuple[int, ...]
+    ) -> tuple[Area, ...] | None:
+        """Give the areas where every nucleus is right; None stands for the whole image."""
+        chosen = self.reviewed.currentData()
+        if chosen == _WHOLE:
+            return None
+        if chosen == _AROUND:
+            return tuple(around_nuclei(labels, corrected_nuclei(self._viewer, layer, nuclei)))
+        shapes = chosen()
+        return () if shapes is None else areas_on(layer, shapes, plane)
 
     def _proposed(self, layer: Image) -> int:
         """Where the nuclei are that most likely were corrected; the first of what there is."""

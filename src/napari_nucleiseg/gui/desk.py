@@ -108,6 +108,10 @@ class Desk:
         """Corrections of the chosen layer."""
         return None if self._now is None else self._now.correcting
 
+    def place_of(self, image: Image) -> Place | None:
+        """What is kept about an image, where its nuclei were corrected."""
+        return self._places.get(image)
+
     @property
     def recording(self) -> Recording | None:
         """What keeps those of the chosen image."""
@@ -397,3 +401,11 @@ def desk_of(viewer: Any) -> Desk:
     if bridge.viewer not in _DESKS:
         _DESKS[bridge.viewer] = Desk(bridge)
     return _DESKS[bridge.viewer]
+
+
+def corrected_nuclei(viewer: Any, image: Image, labels: Labels) -> list[int]:
+    """Numbers of the nuclei of a layer that were edited or confirmed; none without a desk."""
+    desk = _DESKS.get(viewer)
+    place = None if desk is None else desk.place_of(image)
+    correcting = None if place is None else place.correcting
+    return list(correcting.states) if correcting and correcting.layer is labels else []

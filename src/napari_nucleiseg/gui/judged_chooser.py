@@ -11,13 +11,12 @@ from qtpy.QtWidgets import QFormLayout, QWidget
 
 from ..errors import SettingError
 from ..reviewed import Area
+from .aids import nuclei_layers
 from .areas import areas_on
 from .bridge import Bridge
 from .forms import ElidedComboBox, shrink
-from .layers import RESULT, field_shape, plane_of
+from .layers import field_shape, plane_of
 from .widgets import add_row, fill, index_of, layer_list_signals, listen
-
-SHOWS = "shows"
 
 
 class JudgedChooser(QObject):
@@ -152,9 +151,7 @@ class JudgedChooser(QObject):
         """List the layers there are now."""
         before, layers = self._chosen_image(), list(reversed(self._viewer.layers))
         self._images = [x for x in layers if isinstance(x, Image)]
-        self._labels = [
-            x for x in layers if isinstance(x, Labels) and SHOWS not in x.metadata.get(RESULT, {})
-        ]
+        self._labels = nuclei_layers(self._viewer)
         self._shapes = [x for x in layers if isinstance(x, Shapes)]
         names = [x.name for x in self._images]
         at = max(index_of(self._images, before), 0)

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QListWidget, QListWidgetItem, QWidget
 from ..errors import SettingError
 from ..micrograph import Micrograph
 from ..session import Load
+from .aids import nuclei_layers
 from .bridge import Bridge
 from .forms import ElidedComboBox, shrink
 from .layers import field_shape, kind_of, pixel_size_um, plane_of, read_labels_layer, read_layer
@@ -139,7 +140,7 @@ class NucleiChooser(QWidget):
         """List the layers there are, and keep the choice."""
         before = self.layer
         layers = list(reversed(self._viewer.layers))
-        self._labels = [x for x in layers if isinstance(x, Labels)]
+        self._labels = nuclei_layers(self._viewer)
         at = self._newly_selected()
         if at < 0:
             at = max(index_of(self._labels, before), 0)
