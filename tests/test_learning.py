@@ -21,6 +21,7 @@ from napari_nucleiseg.lessons import (
     Lesson,
     adopt,
     all_unfinished,
+    check_name,
     free_name,
     lessons_folder,
     unfinished,
@@ -210,3 +211,23 @@ def test_what_cannot_begin_fails_in_words(lesson):
     learning.start(lesson, own_process=False)
     assert states == ["running", "failed"]
     assert str(lesson.data) in str(errors[0])
+
+
+def test_a_folder_that_is_no_lesson_is_left_alone(lesson):
+    (lesson.out / "corrections").mkdir(parents=True)
+    (lesson.out / "corrections" / "mine.tif").write_bytes(b"x")
+    (lesson.out / "best.pt").write_bytes(b"of another training")
+    lesson.end(discard=True)
+    lesson.keep()
+    lesson.end(discard=True)
+    assert (lesson.out / "corrections" / "mine.tif").is_file()
+
+
+def test_a_model_that_is_not_used_yet_keeps_its_name(lesson):
+    lesson.out.mkdir(parents=True)
+    (lesson.out / "kidney.safetensors").write_bytes(b"weights")
+    with pytest.raises(ModelError, match="kidney"):
+        check_name("kidney", lesson.out.parent / "other")
+    with pytest.raises(ModelError, match="kidney"):
+        check_name("kidney", lesson.out)
+    check_name("kidney-2", lesson.out)

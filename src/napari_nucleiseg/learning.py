@@ -219,9 +219,9 @@ class Learning:
         try:
             if not resume:
                 lesson.end()
+            lesson.keep()
             if prepare is not None:
                 prepare()
-            lesson.keep()
             yield from self._drained(place.run(learn, lesson, resume, False))
             if self._concludes:
                 yield from self._drained(place.run(learn, lesson, True, True), to_the_end=True)

@@ -22,7 +22,7 @@ from .reviewed import Area, apply_reviewed
 from .store import ModelCard, list_models, read_card, user_folder
 
 RECORD = "lesson.json"
-CORRECTIONS = "corrections"
+CORRECTIONS = "lesson-pairs"
 _CHECKPOINTS = ("last.pt", "best.pt", "finetune.json")
 
 
@@ -56,7 +56,12 @@ class Lesson:
         write_text(self.out / RECORD, json.dumps(record, indent=1) + "\n")
 
     def end(self, *, discard: bool = False) -> None:
-        """Remove what is needed to go on; the new model stays, unless all is discarded."""
+        """Remove what is needed to go on; the new model stays, unless all is discarded.
+
+        Nothing is touched in a folder that is not a fine-tuning's own.
+        """
+        if not (self.out / RECORD).is_file():
+            return
         folds = [p for p in self.out.glob("fold*") if (p / "last.pt").is_file()]
         for folder in (*folds, self.out / CORRECTIONS):
             shutil.rmtree(folder, ignore_errors=True)
@@ -94,30 +99,48 @@ def unfinished(out: Path) -> Lesson | None:
         ) from error
 
 
-def all_unfinished() -> list[Lesson]:
-    """Give the fine-tunings that were stopped before their end, the latest first."""
-    records = lessons_folder().glob(f"*/{RECORD}")
+def all_unfinished(folder: Path | None = None) -> list[Lesson]:
+    """Give the fine-tunings in a folder that were stopped before their end, the latest first."""
+    records = (lessons_folder() if folder is None else folder).glob(f"*/{RECORD}")
     found = sorted(records, key=lambda p: p.stat().st_mtime, reverse=True)
     return [lesson for path in found if (lesson := unfinished(path.parent)) is not None]
 
 
 def free_name(model: str) -> str:
-    """Name for a child of a model that no other model has."""
-    taken = {card.name for card in list_models()}
+    """Name for a child of a model that no other model has, used or not."""
+    taken = {card.name for card in list_models()} | _not_used_yet()
     name = next_name(Path(model).stem if model.endswith(".safetensors") else model)
     while name in taken:
         name = next_name(name)
     return name
 
 
-def check_name(name: str) -> None:
-    """Refuse a name that another model has.
+def _model_in(out: Path, name: str) -> Path:
+    return out / f"{name}.safetensors"
+
+
+def _not_used_yet() -> set[str]:
+    """Names of models that are made and that nobody has put among the models."""
+    return {path.stem for path in lessons_folder().glob("*/*.safetensors")}
+
+
+def check_name(name: str, out: Path | None = None) -> None:
+    """Refuse a name that another model has, or whose file in a folder would be replaced.
+
+    Parameters
+    ----------
+    name : str
+        Of the new model.
+    out : Path, optional
+        Folder it is going to be made in; None where it is made already.
 
     Raises
     ------
     ModelError
     """
-    if any(card.name == name for card in list_models()):
+    if any(card.name == name for card in list_models()) or (
+        out is not None and (name in _not_used_yet() or _model_in(out, name).exists())
+    ):
         raise ModelError(
             "A model of this name is there already", name, "Give the new one another name"
         )

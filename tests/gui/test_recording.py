@@ -96,6 +96,29 @@ def test_every_step_undo_and_area_is_in_the_project(viewer, qtbot, file):
     assert "Corrections are kept in .nucleiseg · saved " in dock.keeping.status.text()
 
 
+def test_what_is_done_in_another_layer_of_the_image_does_not_reach_the_project(viewer, qtbot, file):
+    _, desk = opened(viewer, file, nuclei())
+    until(qtbot, desk, "ready")
+    image, first = desk.correcting.image, desk.correcting.layer
+    desk.correcting.confirm([1])
+    saved(qtbot, desk)
+    said = []
+    desk.said.connect(said.append)
+    other = viewer.add_labels(nuclei()[::-1].copy(), name="another")
+    other = getattr(other, "__wrapped__", other)
+    desk.choose(image, other)
+    other.paint((50, 50), 5)
+    assert "those of another are not kept" in said[-1]
+    saved(qtbot, desk)
+    assert np.array_equal(kept(file).labels, first.data)
+    assert kept(file).states == {1: State.CONFIRMED}
+    # the first one goes on
+    desk.choose(image, first)
+    first.paint((80, 20), 4)
+    saved(qtbot, desk)
+    qtbot.waitUntil(lambda: np.array_equal(kept(file).labels, first.data), timeout=WAIT)
+
+
 def test_a_new_label_image_in_the_layer_is_saved_whole(viewer, qtbot, file):
     dock, desk = opened(viewer, file, nuclei())
     until(qtbot, desk, "ready")
@@ -138,6 +161,20 @@ def test_earlier_corrections_are_offered_and_restored(viewer, qtbot, file):
     dock.act("delete")
     qtbot.waitUntil(lambda: kept(file).strokes == 3, timeout=WAIT)
     assert np.array_equal(kept(file).labels, desk.correcting.layer.data)
+
+
+def test_corrections_of_another_size_can_still_be_discarded(viewer, qtbot, file):
+    corrected(file)
+    tifffile.imwrite(file, np.full((60, 70), 100, np.uint8))
+    _, desk = opened(viewer, file)
+    until(qtbot, desk, "found")
+    failed = []
+    desk.failed.connect(failed.append)
+    desk.recording.restore()
+    assert "another size" in str(failed[-1])
+    assert desk.recording.stage == "found"
+    desk.recording.discard()
+    qtbot.waitUntil(lambda: desk.recording.stage in ("ready", "recording"), timeout=WAIT)
 
 
 def test_discarded_ones_are_not_offered_again_and_stay_as_a_copy(viewer, qtbot, file):

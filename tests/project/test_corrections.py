@@ -240,9 +240,10 @@ def test_what_was_not_reviewed_is_not_learned_from(begun, labels):
         training_labels(begun.folder)
 
 
-def test_a_change_of_another_size_is_refused(begun):
-    other = Change(np.array([1]), np.array([0]), np.array([4]), (3, 3))
-    begun.record(other)
+def test_a_change_of_another_size_hides_no_other(begun):
+    begun.record(Change(np.array([1]), np.array([0]), np.array([4]), (3, 3)))
+    begun.record(states={1: State.CONFIRMED})
     begun.close()
-    with pytest.raises(NucleisegError, match="another size"):
-        begun.load()
+    found = begun.load()
+    assert found.notices == ("A stroke on a label image of another size is left out",)
+    assert found.states[1] == State.CONFIRMED

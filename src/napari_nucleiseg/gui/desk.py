@@ -58,11 +58,14 @@ class Place:
     correcting : Correcting or None
         Corrections of the labels layer that is chosen for it.
     areas : ReviewedLayer or None
+    recorded : Correcting or None
+        Corrections that go to the project; those of another layer of the image do not.
     """
 
     recording: Recording
     correcting: Correcting | None = None
     areas: ReviewedLayer | None = None
+    recorded: Correcting | None = None
     by_layer: dict[Labels, tuple[Correcting, ReviewedLayer]] = field(default_factory=dict)
 
 
@@ -183,7 +186,26 @@ class Desk:
         recording.restored.connect(lambda corrected: self._show(place, corrected))
 
     def _follow(self, place: Place, correcting: Correcting) -> None:
+        def is_recorded() -> bool:
+            other = place.recorded
+            if other in (None, correcting) or place.recording.stage not in _KEEPING:
+                place.recorded = correcting
+                return True
+            if other.layer not in self.bridge.viewer.layers:
+                # what there was is gone: from now on this layer is kept, as it is
+                _begin(place, correcting)
+                return True
+            self.said.emit(
+                f"The project keeps the corrections of {other.layer.name}; those of "
+                f"{correcting.layer.name} are not kept. Save the layer."
+            )
+            return False
+
         def on_changed(change: Change, states: dict[int, Any]) -> None:
+            if not is_recorded():
+                if place.correcting is correcting and self._now is place:
+                    self.changed.emit(change, tuple(states))
+                return
             if place.recording.wants_begin:
                 before = np.array(correcting.layer.data)
                 change.reverse().apply(before)
@@ -195,7 +217,9 @@ class Desk:
                 self.changed.emit(change, tuple(states))
 
         def on_reviewed() -> None:
-            if place.recording.wants_begin:
+            if not is_recorded():
+                pass
+            elif place.recording.wants_begin:
                 _begin(place, correcting)
             else:
                 place.recording.record(areas=correcting.areas)
@@ -209,7 +233,7 @@ class Desk:
         def on_data() -> None:
             if correcting.layer.data.shape[-2:] == field_shape(correcting.image):
                 correcting.restart()
-                if place.recording.stage == "recording":
+                if place.recording.stage == "recording" and place.recorded is correcting:
                     _begin(place, correcting)
             if self._now is place:
                 self.kept.emit()
@@ -251,6 +275,7 @@ class Desk:
         if image is None or image not in self.bridge.viewer.layers:
             return
         if corrected.labels.shape[-2:] != field_shape(image):
+            place.recording.put_back()
             self.failed.emit(
                 ShapeError(
                     "The corrections are of an image of another size",
@@ -262,7 +287,9 @@ class Desk:
             )
             return
         layer, before = None, place.correcting
-        if before is not None and not before.is_touched:
+        names = (f"{image.name} · nuclei",)
+        if before is not None and not before.is_touched and before.layer.name in names:
+            # another one may be the truth, or nuclei of somebody else
             layer = before.layer
         if layer is None or layer.data.shape != corrected.labels.shape:
             layer = add_nuclei(self.bridge.viewer, image, corrected.labels)
@@ -272,6 +299,7 @@ class Desk:
             layer.data = corrected.labels
             place.recording.stage = stage
         place.correcting, place.areas = place.by_layer[layer]
+        place.recorded = place.correcting
         place.correcting.put(corrected.states, corrected.reviewed)
         place.areas.show()
         self._adopt(place.correcting)
@@ -377,6 +405,7 @@ class Desk:
 def _begin(place: Place, correcting: Correcting) -> None:
     """Save what there is; a stroke after it lets it be found again, whatever it holds."""
     data = np.array(correcting.layer.data)
+    place.recorded = correcting
     place.recording.begin(data, dict(correcting.states), correcting.areas)
     place.recording.record(areas=correcting.areas)
 
@@ -392,6 +421,7 @@ def _let_go(projects: Projects) -> None:
     projects.close()
 
 
+_KEEPING = ("beginning", "recording")
 _DESKS: weakref.WeakKeyDictionary[Any, Desk] = weakref.WeakKeyDictionary()
 
 

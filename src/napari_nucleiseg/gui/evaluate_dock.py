@@ -365,10 +365,9 @@ class EvaluateDock(QWidget):
         for kind, labels in (("nuclei", event.prediction), ("truth", event.truth)):
             name = f"{event.name} · {kind}"
             layer = self._again(name, Labels, labels.shape)
-            if layer is None:
+            # one of the same name may be somebody's corrections
+            if layer is None or not np.array_equal(layer.data, labels):
                 layer = self._viewer.add_labels(labels, name=name, visible=False, **where)
-            else:
-                layer.data = labels
             made.append(layer)
         self.choices.choose(base, *made)
         self._asked = tuple(weakref.ref(x) for x in (base or made[0], *made))

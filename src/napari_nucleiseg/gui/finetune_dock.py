@@ -204,9 +204,9 @@ class FinetuneDock(QWidget):
         """Offer to go on with a fine-tuning that was stopped."""
         self._found = None
         try:
-            if self.settings.folder.text().strip():
-                self._found = unfinished(self.settings.out(""))
-            self._found = self._found or next(iter(all_unfinished()), None)
+            chosen = self.settings.out("") if self.settings.folder.text().strip() else None
+            found = [*(all_unfinished(chosen) if chosen else ()), *all_unfinished()]
+            self._found = found[0] if found else None
         except NucleisegError as error:
             self.outcome.fail(error)
         self._unfinished.setVisible(self._found is not None)
@@ -229,7 +229,7 @@ class FinetuneDock(QWidget):
             config = self.settings.config()
             out = self.settings.out(str(config.name))
             data, prepare = self.corrections.material(out)
-            check_name(str(config.name))
+            check_name(str(config.name), out)
             earlier = unfinished(out)
         except NucleisegError as error:
             self._fail(error)

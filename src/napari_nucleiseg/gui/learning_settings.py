@@ -147,9 +147,9 @@ class LearningSettings(QWidget):
         return FinetuneConfig(**values)
 
     def out(self, name: str) -> Path:
-        """Folder of the fine-tuning of a model."""
+        """Folder of the fine-tuning of a model: always one of its own."""
         chosen = self.folder.text().strip()
-        return Path(chosen).expanduser() if chosen else lessons_folder() / name
+        return (Path(chosen).expanduser() if chosen else lessons_folder()) / name
 
     @property
     def wishes(self) -> dict[str, Any]:

@@ -43,8 +43,6 @@ def show_pair(bridge: Bridge, read: PairRead) -> tuple[Image, Labels]:
             **placement(image),
         )
         viewer.layers.insert(viewer.layers.index(image) + 1, labels)
-    elif not np.array_equal(labels.data, shown):
-        labels.data = shown
     for layer in viewer.layers:
         layer.visible = layer in (image, labels)
     viewer.layers.selection.active = labels

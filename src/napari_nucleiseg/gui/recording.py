@@ -78,6 +78,7 @@ class Recording:
         self._is_writing = self._is_unwritten = False
         self.stage: Stage = "nowhere"
         self.found: Looked | None = None
+        self._restoring: Looked | None = None
         self.file: Path | None = None
         self.folder: Path | None = None
         self.problem: Exception | None = None
@@ -129,9 +130,16 @@ class Recording:
         """Take the earlier corrections; from here on they are continued."""
         found, self.found = self.found, None
         if found is not None and found.corrected is not None:
-            self.saved_at = found.when
+            self._restoring, self.saved_at = found, found.when
             self._set("recording")
             self.restored.emit(found.corrected)
+            self._restoring = None
+
+    def put_back(self) -> None:
+        """Offer what is being restored again: it does not fit the image."""
+        if self._restoring is not None:
+            self.found, self.saved_at = self._restoring, 0.0
+            self._set("found")
 
     def discard(self) -> None:
         """Leave the earlier corrections; a copy of them stays in the project."""

@@ -153,6 +153,10 @@ class Corrections:
                 strokes += 1
                 if not replay:
                     continue
+                if stroke.change is not None and stroke.change.shape != labels.shape:
+                    # one stray stroke must not hide all others
+                    notices.append("A stroke on a label image of another size is left out")
+                    continue
                 if stroke.change is not None:
                     stroke.change.apply(labels)
                 for nucleus, state in (stroke.states or {}).items():
