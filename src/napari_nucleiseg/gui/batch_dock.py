@@ -26,6 +26,7 @@ from ..session import BATCH, NotPlanned, ResultNotOpened, ResultOpened
 from . import memory
 from .batch_form import BatchForm
 from .bridge import bridge_of
+from .closing import end_when_closed
 from .file_table import FileTable
 from .forms import shrink
 from .layers import path_of
@@ -72,6 +73,7 @@ class BatchDock(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(scrolled(self._column))
+        end_when_closed(self)
         self.setMinimumWidth(260)
 
         self._listen()

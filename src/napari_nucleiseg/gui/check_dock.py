@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QFrame, QLineEdit, QVBoxLayout, QWidget
 from . import memory
 from .bridge import bridge_of
 from .check_view import CheckView
+from .closing import end_when_closed
 from .forms import shrink
 from .next_place import NextPlace
 from .widgets import add_row, button, column, form_layout, scrolled, small
@@ -48,6 +49,7 @@ class CheckDock(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(scrolled(self._column))
+        end_when_closed(self)
         self.setMinimumWidth(260)
         kept = memory.recall().get("check")
         if isinstance(kept, str) and Path(kept).is_dir():

@@ -1,9 +1,13 @@
-"""Lets napari ask before its window closes on something that would be lost."""
+"""What happens when a window or a dock closes: questions before it, and nothing left after it."""
 
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtWidgets import QWidget
 
 PROVIDER = "Correct nuclei"
 
@@ -34,3 +38,31 @@ class Asking:
             manager.update_task_status(self._id, status, reason)
         elif reason:
             self._id = manager.register_task_status(PROVIDER, Status.BUSY, reason)
+
+
+class _Leaving(QObject):
+    """Ends a dock that napari has taken out of its window."""
+
+    def eventFilter(self, dock: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+        if event.type() == QEvent.Type.ParentChange:
+            # a dock that is moved has another parent by then
+            QTimer.singleShot(0, partial(_end_if_left, weakref.ref(dock)))
+        return False
+
+
+def _end_if_left(reference: weakref.ref[Any]) -> None:
+    dock = reference()
+    try:
+        if dock is not None and dock.parent() is None:
+            dock.deleteLater()
+    except RuntimeError:
+        # Qt has deleted it already
+        return
+
+
+def end_when_closed(dock: QWidget) -> None:
+    """Delete a dock after its X was pressed, so that keys, callbacks and layers of its own go.
+
+    napari only takes its widget out of the window, and what hangs on the widget would live on.
+    """
+    dock.installEventFilter(_Leaving(dock))

@@ -16,6 +16,7 @@ from ..editing import ORDERS, State
 from ..errors import NucleisegError
 from . import memory
 from .canvas_tools import CanvasTools
+from .closing import end_when_closed
 from .correct_actions import CorrectActions
 from .correct_tools import KEYS, ORDER_TITLES, REVIEWED, REVIEWS, Legend, ToolButtons
 from .correctable import candidates
@@ -108,6 +109,7 @@ class CorrectDock(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(scrolled(self._column))
+        end_when_closed(self)
         self.setMinimumWidth(260)
 
         self._listen()

@@ -34,6 +34,7 @@ from ..session import EVALUATING
 from ..tables import write_table
 from . import memory
 from .bridge import bridge_of
+from .closing import end_when_closed
 from .error_layers import ErrorLayers
 from .error_legend import ColourBar, Legend
 from .folders_view import FoldersView
@@ -101,6 +102,7 @@ class EvaluateDock(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self.tabs)
+        end_when_closed(self)
         self.setMinimumWidth(260)
 
         self._recall()

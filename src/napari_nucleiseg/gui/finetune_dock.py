@@ -22,6 +22,7 @@ from .again import Again
 from .before_after_layers import in_words, show_before_after
 from .bridge import bridge_of
 from .check_dock import CheckDock
+from .closing import end_when_closed
 from .corrections_chooser import CorrectionsChooser
 from .forms import Fold
 from .layers import plane_of, read_layer
@@ -84,6 +85,7 @@ class FinetuneDock(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self.tabs)
+        end_when_closed(self)
         self.setMinimumWidth(260)
 
         self._recall()

@@ -31,15 +31,25 @@ class Keys:
     def __init__(self, viewer: Any, actions: Mapping[str, str], act: Callable[[str], None]) -> None:
         self._viewer = viewer
         self._before: dict[str, Any] = {}
+        self._own: dict[str, Callable[[Any], None]] = {}
         method = weakref.WeakMethod(act)
         for key, name in actions.items():
-            self._before[key] = viewer.bind_key(key, _pressed(method, name), overwrite=True)
+            self._own[key] = _pressed(method, name)
+            self._before[key] = viewer.bind_key(key, self._own[key], overwrite=True)
 
     def close(self) -> None:
         """Give them back."""
         for key, before in self._before.items():
-            self._viewer.bind_key(key, before, overwrite=True)
+            give_back(self._viewer, key, self._own[key], before)
         self._before = {}
+
+
+def give_back(
+    viewer: Any, key: str, own: Callable[[Any], Any], before: Callable[[Any], Any] | None
+) -> None:
+    """Let a key do what it did before, unless somebody else has taken it meanwhile."""
+    bound = viewer.bind_key(key, None, overwrite=True)
+    viewer.bind_key(key, before if bound is own else bound, overwrite=True)
 
 
 def _pressed(method: weakref.WeakMethod, name: str) -> Callable[[Any], None]:

@@ -21,6 +21,7 @@ from ..session import MEASURING
 from ..tables import SUFFIXES, write_table
 from . import memory
 from .bridge import bridge_of
+from .closing import end_when_closed
 from .label_colours import LabelColours, colour_range, colours_of
 from .measured_view import MeasuredView
 from .measurements import Measurements, go_to, set_features
@@ -67,6 +68,7 @@ class MeasureDock(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(scrolled(self._column))
+        end_when_closed(self)
         self.setMinimumWidth(260)
 
         self._edit_timer = QTimer(self)

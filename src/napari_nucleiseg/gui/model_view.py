@@ -6,16 +6,21 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from napari.layers import Image, Labels
 
 from ..events import Event
 from ..model_maps import MapsRead
 from ..session import Session
+from .bridge import fingerprint
 from .layers import RESULT, kind_of, plane_of, read_layer
 from .widgets import listen
 
 # maps of this many planes stay in memory
 MOST_KEPT = 4
+# larger pictures are not looked through to tell whether they changed
+MOST_PIXELS = 1 << 24
+_Asked = tuple[tuple[Any, ...], "weakref.ref[Image]", list[Callable[[MapsRead], None]]]
 
 
 class ModelView:
@@ -31,8 +36,7 @@ class ModelView:
     def __init__(self, session: Session, owner: Any) -> None:
         self._session = session
         self._kept: dict[tuple[Any, ...], MapsRead] = {}
-        self._asked: tuple[tuple[Any, ...], weakref.ref[Image], Callable[[MapsRead], None]] | None
-        self._asked = None
+        self._asked: _Asked | None = None
         listen(owner, [(session.event, self._on_event), (session.failed, self._on_failed)])
 
     @property
@@ -74,23 +78,35 @@ class ModelView:
         made = labels.metadata.get(RESULT, {}).get("config", {})
         chosen = {name: made[name] for name in ("channel", "colour") if name in made}
         config = self._session.config.model_copy(update=chosen)
-        key = (id(image.data), plane, config.model, config.device, *chosen.values())
+        # a number of an image that is gone may be given to the next one, a reference never is
+        key = (weakref.ref(image), _pixels_of(image), plane, config.model, *chosen.values())
         if key in self._kept:
             then(self._kept[key])
             return True
-        self._asked = key, weakref.ref(image), then
+        if self._asked is not None and self._asked[0] == key:
+            self._asked[2].append(then)
+            return False
+        self._asked = key, weakref.ref(image), [then]
         self._session.read_maps(read_layer(image, kind, plane), config)
         return self._asked is None
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, MapsRead) and self._asked is not None:
-            (key, image, then), self._asked = self._asked, None
+            (key, image, waiting), self._asked = self._asked, None
             if image() is None:
                 return
             while len(self._kept) >= MOST_KEPT:
                 del self._kept[next(iter(self._kept))]
             self._kept[key] = event
-            then(event)
+            for then in waiting:
+                then(event)
 
     def _on_failed(self, _: Exception) -> None:
         self._asked = None
+
+
+def _pixels_of(image: Image) -> int:
+    """What tells other pixels from those looked at; of a lazy one, its array."""
+    data = image.data
+    is_here = isinstance(data, np.ndarray) and data.size <= MOST_PIXELS
+    return fingerprint(data) if is_here else id(data)

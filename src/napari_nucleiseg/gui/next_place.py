@@ -19,6 +19,7 @@ from ..errors import NucleisegError, SettingError
 from ..events import Event
 from ..next_places import Open, Place, PlacesFound, Ranking, find_places
 from .bridge import Bridge
+from .keys import give_back
 from .layers import kind_of, plane_of, read_layer
 from .outcome import Outcome
 from .pair_layers import look_at
@@ -30,6 +31,11 @@ KEY = "N"
 _ICON_PX = 52
 _PLACES_SHOWN = 4
 
+# what the key does in a viewer, and what it did before
+_Done = Callable[[Any], Any]
+_KEYS: weakref.WeakKeyDictionary[Any, dict[str, tuple[_Done, _Done | None]]] = (
+    weakref.WeakKeyDictionary()
+)
 # the key belongs to a viewer, of which several docks may hold this widget
 _WIDGETS: weakref.WeakKeyDictionary[Any, weakref.WeakSet[NextPlace]] = weakref.WeakKeyDictionary()
 
@@ -249,8 +255,24 @@ def _take_key(viewer: Any, widget: NextPlace) -> None:
     widgets = _WIDGETS.setdefault(viewer, weakref.WeakSet())
     if all(other.key != widget.key for other in widgets):
         before = viewer.bind_key(widget.key, None, overwrite=True)
-        viewer.bind_key(widget.key, _going_on(widget.key, before), overwrite=True)
+        own = _going_on(widget.key, before)
+        viewer.bind_key(widget.key, own, overwrite=True)
+        _KEYS.setdefault(viewer, {})[widget.key] = own, before
     widgets.add(widget)
+    widget.destroyed.connect(
+        partial(_leave_key, weakref.ref(viewer), widget.key, weakref.ref(widget))
+    )
+
+
+def _leave_key(alive: weakref.ref[Any], key: str, widget: weakref.ref[NextPlace], *_: Any) -> None:
+    """Give the key back with the last widget that used it."""
+    viewer = alive()
+    if viewer is None:
+        return
+    widgets, taken = _WIDGETS.get(viewer, weakref.WeakSet()), _KEYS.get(viewer, {})
+    widgets.discard(widget())
+    if key in taken and all(other.key != key for other in widgets):
+        give_back(viewer, key, *taken.pop(key))
 
 
 def _going_on(key: str, before: Callable[[Any], Any] | None) -> Callable[[Any], None]:
