@@ -112,7 +112,7 @@ def test_a_bad_file_is_reported_and_the_others_are_done(folder, tmp_path):
     assert ended.nuclei == sum(event.nuclei for event in finished)
     # the same files as those of the command line
     for item in find_items([str(folder / "a.png")]).items:
-        list(segment_file(item, tmp_path / "shell", TORCH, overlay=True))
+        list(segment_file(item, tmp_path / "shell", TORCH, overlay=True, table=True))
     for ending in ("_labels.tif", "_overlay.png"):
         ours, theirs = (tmp_path / place / f"a{ending}" for place in ("out", "shell"))
         assert ours.read_bytes() == theirs.read_bytes()

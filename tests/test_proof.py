@@ -6,7 +6,7 @@ import torch
 
 from napari_nucleiseg.metrics._matching import Overlaps
 from napari_nucleiseg.proof import ENOUGH_TO_COMPARE, compare, interpolated, scores_of
-from napari_nucleiseg.validation import within_reviewed
+from napari_nucleiseg.reviewed import within_reviewed
 
 SQUARE = np.zeros((20, 20), np.int32)
 SQUARE[5:15, 5:15] = 1

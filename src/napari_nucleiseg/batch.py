@@ -456,6 +456,12 @@ def _refuse_to_replace(out: Path, name: str, source: str, files: Sequence[Path])
     )
 
 
+def stamp_of(path: Path) -> dict[str, int]:
+    """Size and time of a file, by which another one of the same name is told."""
+    found = path.stat()
+    return {"bytes": found.st_size, "mtime_ns": found.st_mtime_ns}
+
+
 def segment_file(
     item: Item,
     out: Path,
@@ -559,8 +565,10 @@ def segment_file(
     record = {
         **result.manifest,
         "program": _PROGRAM,
-        "input": {**result.manifest.get("input", {}), "path": source},
+        "input": {**result.manifest.get("input", {}), "path": source, **stamp_of(item.path)},
         "labels": target.name,
+        # what another run has left beside it is not of this one
+        "written": [p.name for p in (target, picture, measurements) if p is not None],
     }
     text = json.dumps(record, indent=2, ensure_ascii=True, default=str)
     # last, so that where there is a record all else is complete

@@ -19,7 +19,7 @@ from typing import Any, cast
 from pydantic import Field
 
 from . import __version__
-from .batch import FileDone, Item, find_items, prepare_folder, segment_file
+from .batch import FileDone, Item, find_items, prepare_folder, segment_file, stamp_of
 from .config import Config, JoinConfig, SegmentConfig
 from .engine import build_engine
 from .errors import SettingError
@@ -319,11 +319,18 @@ def is_done(
         wanted += [item.result(config.out, "_overlay.png")] if config.overlay else []
         wanted += [item.result(config.out, "_nuclei.csv")] if config.table else []
     try:
-        # the record is written last, so a later change of the file is one of its pixels
-        is_newer = item.path.stat().st_mtime_ns > manifest.stat().st_mtime_ns
+        stamp = stamp_of(item.path)
     except OSError:
         return False
-    return not is_newer and all(path.exists() for path in wanted)
+    is_same = all(record["input"].get(name) == value for name, value in stamp.items())
+    written = record.get("written")
+    is_listed = isinstance(written, list) and all(path.name in written for path in wanted)
+    return is_same and is_listed and all(path.exists() and _size(path) for path in wanted)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; a folder counts as one."""
+    return 1 if path.is_dir() else path.stat().st_size
 
 
 def _record(item: Item, out: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import numpy as np
 from .errors import ShapeError
 from .metrics._matching import Overlaps
 from .metrics._surfaces import Outlines, distances_between
+from .reviewed import within_reviewed
 
 COVERS = 0.1
 """With a larger IoU than this a prediction counts as one of that nucleus, good or bad."""
@@ -392,8 +393,8 @@ def compare(
     truth, prediction : (H, W) integer ndarray
         Label images. Where ``truth`` is below 0, nothing counts.
     region : (H, W) bool ndarray, optional
-        Where nuclei count, for example what was reviewed. Nuclei across its border count with the
-        part that lies inside.
+        Where nuclei count, for example what was reviewed. True nuclei across its border count
+        with the part that lies inside; so do those that were found, if half of them does.
     pixel_size_um : (float, float), optional
         Height and width of a pixel in µm.
 
@@ -416,7 +417,8 @@ def compare(
     if region is not None:
         outside |= ~region.astype(bool)
     if outside.any() and truth.shape == prediction.shape:
-        truth, prediction = np.where(outside, 0, truth), np.where(outside, 0, prediction)
+        prediction = within_reviewed(np.where(outside, -1, truth), prediction)
+        truth = np.where(outside, 0, truth)
     overlaps = Overlaps.between(truth, prediction)
     return Comparison(truth, prediction, overlaps, pixel_size_um)
 

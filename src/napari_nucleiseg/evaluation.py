@@ -18,6 +18,7 @@ from .label_files import check_complete, find_micrographs, in_short, match_files
 from .metrics import METRICS, outline_distances, scores_of_nuclei
 from .metrics._matching import THRESHOLDS, Overlaps
 from .metrics.average_precision import ap_at
+from .reviewed import within_reviewed
 
 
 @dataclass(frozen=True)
@@ -340,7 +341,7 @@ def score_image(truth: np.ndarray, found: np.ndarray) -> dict[str, float]:
     dict of float
         Each metric by its name, ``ap50`` and ``ap75``, and both numbers of nuclei.
     """
-    table = Overlaps.between(truth, np.where(truth < 0, 0, found))
+    table = Overlaps.between(truth, within_reviewed(truth, found))
     ap = _by_threshold(ap_at(table))
     return {
         **_scores(table),

@@ -12,8 +12,9 @@ from .events import Comparison
 from .metrics import METRICS
 from .metrics._matching import Overlaps
 from .metrics.average_precision import ap_at
+from .reviewed import within_reviewed
 from .statistics import paired_bootstrap
-from .validation import segment_normalised, within_reviewed
+from .validation import segment_normalised
 
 # of fewer images an interval says nothing
 ENOUGH_TO_COMPARE = 8

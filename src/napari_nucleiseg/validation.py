@@ -17,6 +17,7 @@ from .instances import DecodeConfig
 from .metrics.average_precision import average_precision
 from .metrics.dice import dice
 from .metrics.iou import iou
+from .reviewed import within_reviewed
 from .tiling import Grid
 
 LOSS_BATCHES = 4
@@ -42,30 +43,6 @@ def validate(model: nn.Module, images: Sequence[TrainingImage], device: str) -> 
         )
     model.train(was_training)
     return {k: float(np.mean([s[k] for s in scores])) for k in scores[0]} if scores else {}
-
-
-def within_reviewed(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """What counts of a label image where only parts of the truth are reviewed.
-
-    A nucleus that lies by more than half on ignored pixels may well be right, and what peeps out
-    of them is no false nucleus.
-
-    Parameters
-    ----------
-    truth : (H, W) integer ndarray
-        Label image, -1 where nobody has looked.
-    found : (H, W) int32 ndarray
-        Label image 0..N.
-
-    Returns
-    -------
-    (H, W) int32 ndarray
-        A copy, 0 where nothing counts.
-    """
-    ignored = truth < 0
-    outside = np.bincount(found[ignored], minlength=int(found.max()) + 1)
-    area = np.bincount(found.ravel())
-    return np.where(ignored | (2 * outside > area)[found], 0, found).astype(np.int32)
 
 
 def held_out_loss(

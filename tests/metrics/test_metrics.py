@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
@@ -218,6 +218,16 @@ def test_every_metric_is_a_score_or_a_distance():
     assert distances_of_outlines() == ["hausdorff_95", "surface_distance"]
 
 
+def has_ties(truth, prediction):
+    """Whether a true nucleus has two best predictions."""
+    table = Overlaps.between(truth, prediction)
+    ious = np.zeros((len(table.true_areas), len(table.found_areas)))
+    shared = table.shared
+    united = table.true_areas[table.rows] + table.found_areas[table.columns] - shared
+    ious[table.rows, table.columns] = shared / united
+    return any((row == row.max()).sum() > 1 for row in ious if row.size and row.max() > 0)
+
+
 @pytest.mark.parametrize("name", scores_of_nuclei())
 class TestLaws:
     @settings(max_examples=50)
@@ -231,6 +241,8 @@ class TestLaws:
     )
     def test_numbers_of_the_labels_do_not_matter(self, name, pair, numbers, factor):
         truth, prediction = pair
+        # by its definition a nucleus takes one of several that fit it equally well
+        assume(name != "aggregated_jaccard" or not has_ties(truth, prediction))
         renamed = (np.array([0, *numbers]) * factor).astype(np.int32)[prediction]
         score = METRICS[name]()
         assert score(truth, renamed) == pytest.approx(score(truth, prediction))
