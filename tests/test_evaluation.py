@@ -13,6 +13,8 @@ from napari_nucleiseg.evaluation import Evaluated, ImageCompared, evaluate
 from napari_nucleiseg.events import LeftOut, Notice
 from napari_nucleiseg.io import write_labels
 from napari_nucleiseg.metrics.average_precision import average_precision
+from napari_nucleiseg.project import NAME, Project
+from napari_nucleiseg.reviewed import rectangle
 from napari_nucleiseg.samples import SAMPLES, read_sample
 
 ONE = np.array([[1, 1, 0, 0], [1, 1, 0, 2], [0, 0, 0, 2]])
@@ -233,3 +235,24 @@ def test_rows_of_an_index_without_an_image_do_not_count(folders, tmp_path):
     index.write_text("split,image_id\nval\n")
     with pytest.raises(SettingError, match=r"lists no image: .*rows\.csv"):
         list(evaluate(*folders, index=index))
+
+
+def test_the_corrections_of_a_project_are_a_truth(tmp_path):
+    _, labels = read_sample("fluorescence")
+    images, found = tmp_path / "images", tmp_path / "found"
+    images.mkdir()
+    path = images / "cells.png"
+    path.write_bytes(SAMPLES["fluorescence"].micrograph.read_bytes())
+    write_labels(found / "cells_labels.tif", labels)
+    half = rectangle((-0.5, -0.5), (labels.shape[0] - 0.5, labels.shape[1] / 2), labels.shape)
+    with Project(images / NAME) as project:
+        reference = project.add(path)
+        corrections = project.corrections(reference)
+        corrections.save(labels, {}, [half])
+        corrections.close()
+    for truth in (images, images / NAME):
+        *_, last = evaluate(found, truth)
+        assert [image.name for image in last.images] == ["cells"]
+        summary = last.summaries["all"]
+        assert 0 < summary.true_count < len(np.unique(labels)) - 1
+        assert summary.mean["dice"] == 1

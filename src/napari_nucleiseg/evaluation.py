@@ -14,7 +14,14 @@ from .comparison import Comparison, Kind, classify, compare
 from .errors import FileError, SettingError, ShapeError
 from .events import Event, LeftOut, Notice
 from .io import LooksLikeMicrograph, pixel_size_of, read_labels
-from .label_files import check_complete, find_micrographs, in_short, match_files, read_index
+from .label_files import (
+    check_complete,
+    find_micrographs,
+    in_short,
+    match_files,
+    read_index,
+    read_true,
+)
 from .metrics import METRICS, outline_distances, scores_of_nuclei
 from .metrics._matching import THRESHOLDS, Overlaps
 from .metrics.average_precision import ap_at
@@ -166,7 +173,8 @@ def evaluate(
     ----------
     prediction, truth : Path
         Two label images, or two folders of them, matched by file name without suffix and without
-        a trailing ``_labels``. In a true label image pixels below 0 are ignored.
+        a trailing ``_labels``. In a true label image pixels below 0 are ignored. A project as
+        truth stands for its corrections, of which the reviewed part counts.
     index : Path or None
         CSV file with the columns ``image_id`` and, as far as wanted, ``modality`` and ``split``:
         only images listed there count, and each modality gets its own summary.
@@ -256,7 +264,7 @@ def _pixel_size(files: Files) -> tuple[float, float] | None:
 
 def _read(files: Files) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """True and predicted label image, and what was converted on the way."""
-    true, notices = read_labels(files.truth)
+    true, notices = read_true(files.truth)
     if any(isinstance(text, LooksLikeMicrograph) for text in notices):
         raise FileError(
             "The true label image looks like a micrograph, with grey values as numbers",

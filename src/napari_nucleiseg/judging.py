@@ -15,6 +15,7 @@ from .errors import NucleisegError, ShapeError
 from .evaluation import Evaluated, Files, evaluate
 from .events import Event, Notice, Saved
 from .io import read_labels, read_micrograph
+from .label_files import read_true
 from .marks import levels, mark_image
 from .metrics import METRICS, outline_distances, scores_of_nuclei
 from .metrics._matching import THRESHOLDS, Overlaps
@@ -181,7 +182,7 @@ def judge_files(
     Event
         `FilesRead`, then those of `judge`.
     """
-    truth, prediction = read_labels(files.truth).image, read_labels(files.prediction).image
+    truth, prediction = read_true(files.truth)[0], read_labels(files.prediction).image
     micrograph = None
     if files.micrograph is not None:
         try:

@@ -6,8 +6,11 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from .errors import FileError, SettingError, reason
-from .io import SUFFIXES, is_zarr, name_of
+from .io import SUFFIXES, is_zarr, name_of, read_labels
+from .project import STATE, find_project, training_labels
 
 _NAMED_AT_MOST = 5
 
@@ -26,12 +29,50 @@ def match_files(prediction: Path, truth: Path) -> dict[str, tuple[Path | None, P
             raise FileError("There is no such file or folder", str(path), "Check the path")
     if is_one(prediction) and is_one(truth):
         return {shared_name(truth): (prediction, truth)}
-    found, true = label_files(prediction), label_files(truth)
+    found, true = label_files(prediction), true_files(truth)
     if is_one(prediction) or is_one(truth):
         # one file against a folder: the rest of the folder is not missing
         wanted = found if is_one(prediction) else true
         found, true = ({n: p for n, p in files.items() if n in wanted} for files in (found, true))
     return {n: (found.get(n), true.get(n)) for n in sorted({*found, *true})}
+
+
+def true_files(truth: Path) -> dict[str, Path]:
+    """True label images by name; of a project, the folder of the corrections of each micrograph.
+
+    Raises
+    ------
+    FileError
+        If there is none.
+    """
+    if is_one(truth) or find_project(truth) is None:
+        return label_files(truth)
+    # those who only match label images need not load what trains
+    from .data.pairs import find_pairs
+
+    found = {p.name: p.labels for p in find_pairs(truth)[0] if p.is_corrected}
+    if not found:
+        raise FileError("The project holds no corrections", str(truth), "Correct some nuclei first")
+    return found
+
+
+def read_true(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read a true label image, or the reviewed part of a project's corrections (-1 elsewhere).
+
+    Parameters
+    ----------
+    path : Path
+        One of `true_files`.
+
+    Returns
+    -------
+    (H, W) integer ndarray, tuple of str
+        The label image, and what was converted on the way.
+    """
+    if path.is_dir() and (path / STATE).is_file():
+        return training_labels(path)
+    labels, notices = read_labels(path)
+    return labels, tuple(notices)
 
 
 def is_one(path: Path) -> bool:

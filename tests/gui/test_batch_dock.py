@@ -192,7 +192,7 @@ def test_results_are_those_of_the_command_line(dock, viewer, folder, tmp_path, q
     click(qtbot, dock.run_button)
     qtbot.waitUntil(lambda: state(dock) == "done", timeout=WAIT)
     assert statuses(dock) == ["done", "failed", "done"]
-    words = ["segment", folder, "--out", tmp_path / "shell", "--overlay"]
+    words = ["segment", folder, "--out", tmp_path / "shell", "--overlay", "--table"]
     words += ["--engine", "torch", "--device", "cpu"]
     result = CliRunner().invoke(cli.app, [str(w) for w in words])
     assert result.exit_code == 1, result.output

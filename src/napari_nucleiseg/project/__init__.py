@@ -3,12 +3,13 @@
 Its format is described in ``docs/project-format.md``.
 """
 
-from .corrections import Corrected, Corrections, training_labels
+from .corrections import STATE, Corrected, Corrections, training_labels
 from .folder import NAME, MicrographReference, Project, find_project, is_project
 from .journal import Journal, Stroke, read_journal
 
 __all__ = [
     "NAME",
+    "STATE",
     "Corrected",
     "Corrections",
     "Journal",
