@@ -196,3 +196,26 @@ def test_the_size_is_in_the_header(suffix, tmp_path):
     path.write_bytes(b"no picture")
     assert size_of(path) is None
     assert size_of(tmp_path / f"nowhere{suffix}") is None
+
+
+@pytest.mark.slow
+def test_what_another_run_or_file_left_is_not_taken_as_done(folder, tmp_path):
+    (folder / "b.png").unlink()
+    (folder / "c.png").unlink()
+    out = tmp_path / "out"
+    plain = BatchConfig(folder=folder, out=out, resume=True)
+    full = BatchConfig(folder=folder, out=out, overlay=True, table=True, resume=True)
+    sparse = TORCH.model_copy(update={"min_area_px": 400})
+    run(full)
+    assert [file.is_done for file in planned(full).files] == [True]
+    run(plain, sparse)
+    # its overlay and table are those of the run before
+    assert [file.is_done for file in planned(full, sparse).files] == [False]
+    assert [file.is_done for file in planned(plain, sparse).files] == [True]
+    image = folder / "a.png"
+    older = image.stat().st_mtime_ns - 10**12
+    os.utime(image, ns=(older, older))
+    assert [file.is_done for file in planned(plain, sparse).files] == [False]
+    run(plain, sparse)
+    (out / "a_labels.tif").write_bytes(b"")
+    assert [file.is_done for file in planned(plain, sparse).files] == [False]

@@ -507,6 +507,8 @@ def segment_file(
     """
     started = time.monotonic()
     source = os.path.abspath(item.path)
+    # before it is read: a file that changes meanwhile is another one
+    stamp = stamp_of(item.path)
     manifest = item.result(out, "_labels.json")
     series = item.series if item.series is not None else config.series
     micrograph = open_micrograph(item.path, series=series)
@@ -565,7 +567,7 @@ def segment_file(
     record = {
         **result.manifest,
         "program": _PROGRAM,
-        "input": {**result.manifest.get("input", {}), "path": source, **stamp_of(item.path)},
+        "input": {**result.manifest.get("input", {}), "path": source, **stamp},
         "labels": target.name,
         # what another run has left beside it is not of this one
         "written": [p.name for p in (target, picture, measurements) if p is not None],
