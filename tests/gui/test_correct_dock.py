@@ -545,3 +545,47 @@ def test_the_order_follows_what_comes_and_goes(dock, qtbot, canvas, desk):
     undo(qtbot, canvas)
     undo(qtbot, canvas)
     assert sorted(walk(6)) == [1, 2, 3, 4, 5, 6]
+
+
+def test_states_follow_undo_beyond_what_was_heard(viewer):
+    data = np.zeros((64, 64), np.int32)
+    data[5:15, 5:15], data[30:40, 30:40] = 1, 2
+    image = viewer.add_image(np.zeros((64, 64), np.uint8), name="cells")
+    layer = viewer.add_labels(data, name="cells · nuclei")
+    image, layer = (getattr(x, "__wrapped__", x) for x in (image, layer))
+    # before anybody listens
+    layer.data_setitem((np.array([16]), np.array([6])), 1)
+    desk = desk_of(viewer)
+    desk.choose(image, layer)
+    desk.correcting.confirm([2])
+    layer.undo()
+    layer.undo()
+    layer.redo()
+    assert desk.correcting.state_of(2) == State.PREDICTED
+    layer.redo()
+    assert desk.correcting.state_of(2) == State.CONFIRMED
+
+
+def test_a_prediction_that_comes_during_a_stroke_waits_for_its_end(viewer, qtbot):
+    data = np.zeros((64, 64), np.int32)
+    data[5:15, 5:15] = 1
+    image = viewer.add_image(np.zeros((64, 64), np.uint8), name="cells")
+    layer = viewer.add_labels(data.copy(), name="cells · nuclei")
+    image, layer = (getattr(x, "__wrapped__", x) for x in (image, layer))
+    desk = desk_of(viewer)
+    desk.choose(image, layer)
+    desk.correcting.confirm([1])
+    found = data.copy()
+    found[40:50, 40:50] = 2
+    with layer.block_history():
+        layer.paint((50, 10), 5)
+        desk.correcting.take_prediction(found)
+        layer.paint((50, 14), 5)
+    painted = layer.data == 5
+    assert painted.sum() > 50
+    qtbot.waitUntil(lambda: layer.data[45, 45] > 0)
+    assert (layer.data[painted] == 5).all()
+    assert desk.correcting.state_of(5) == State.EDITED
+    layer.undo()
+    assert layer.data[45, 45] == 0
+    assert (layer.data[painted] == 5).all()

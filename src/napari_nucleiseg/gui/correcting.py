@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Image, Labels
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from .. import editing
 from ..editing import Change, State, keep_states, merge_prediction
@@ -64,6 +65,7 @@ class Correcting:
         # what the last ranking was for, and its result
         self._ranked: tuple[tuple[Any, ...], list[int], Any] | None = None
         self._planned: Mapping[int, State] | None = None
+        self._late: np.ndarray | None = None
         self._done: deque[Step] = deque()
         self._undone: list[Step] = []
         self._count_all()
@@ -236,6 +238,10 @@ class Correcting:
         labels : (H, W) int32 ndarray
             What the model finds now.
         """
+        if self.layer._block_history:
+            # a stroke is under way: it is a step of its own, and known only when it ends
+            self._late = labels
+            return len(self.states)
         inside = reviewed_mask(self.areas, self.layer.data.shape) if self.areas else None
         merged, states = merge_prediction(labels, self.layer.data, self.states, inside)
         change = Change.between(self.layer.data, merged)
@@ -317,8 +323,9 @@ class Correcting:
                 known = source.pop()
                 target.append(known)
                 step = known if way == "redo" else {n: (b, a) for n, (a, b) in known.items()}
-            else:  # done before anybody listened
+            else:  # done before anybody listened; napari's history goes on with it all the same
                 step = _between(self.states, keep_states(self.states, change, left))
+                target.append(step if way == "redo" else {n: (b, a) for n, (a, b) in step.items()})
         for number, (_, state) in step.items():
             self.states.pop(number, None)
             if state is not None:
@@ -326,6 +333,14 @@ class Correcting:
         self.changed.emit(change, {n: after for n, (_, after) in step.items()})
         if self.current and self.current not in self._sizes:
             self.choose(0)
+        if self._late is not None:
+            QTimer.singleShot(0, self._take_late)
+
+    def _take_late(self) -> None:
+        """Take the prediction that came during a stroke."""
+        late, self._late = self._late, None
+        if late is not None and late.shape == self.layer.data.shape:
+            self.take_prediction(late)
 
 
 def _between(before: Mapping[int, State], after: Mapping[int, State]) -> Step:
