@@ -231,3 +231,6 @@ def test_a_model_that_is_not_used_yet_keeps_its_name(lesson):
     with pytest.raises(ModelError, match="kidney"):
         check_name("kidney", lesson.out)
     check_name("kidney-2", lesson.out)
+    (lesson.out / "last.pt").write_bytes(b"of a training in the shell")
+    with pytest.raises(FileError, match="another training"):
+        check_name("kidney-2", lesson.out)

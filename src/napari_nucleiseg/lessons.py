@@ -137,7 +137,13 @@ def check_name(name: str, out: Path | None = None) -> None:
     Raises
     ------
     ModelError
+    FileError
+        If the folder holds a training that is none of a dock's.
     """
+    if out is not None and (out / "last.pt").is_file() and not (out / RECORD).is_file():
+        raise FileError(
+            "The folder holds another training", str(out), "Choose another folder or name"
+        )
     if any(card.name == name for card in list_models()) or (
         out is not None and (name in _not_used_yet() or _model_in(out, name).exists())
     ):
