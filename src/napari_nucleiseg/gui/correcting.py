@@ -99,7 +99,7 @@ class Correcting:
     def restart(self) -> None:
         """Begin anew, since the layer got other data: its history is gone, too."""
         self._count_all()
-        self._ranked = None
+        self._ranked = self._late = None
         self._done.clear()
         self._undone.clear()
         self.states = {n: s for n, s in self.states.items() if n in self._sizes}
