@@ -33,7 +33,7 @@ def test_keys_callbacks_and_layers_go_with_the_dock(kind, opened, qtbot):
     for _ in range(2):
         dock = kind(opened)
         gone = []
-        dock.destroyed.connect(gone.append)
+        dock.destroyed.connect(lambda *_, gone=gone: gone.append(True))
         frame = opened.window.add_dock_widget(dock, name="Dock")
         frame.title.close_button.click()
         qtbot.waitUntil(lambda gone=gone: bool(gone))
@@ -46,7 +46,7 @@ def test_a_dock_that_floats_lives_on(opened, qtbot):
     dock = CorrectDock(opened)
     frame = opened.window.add_dock_widget(dock, name="Dock")
     gone = []
-    dock.destroyed.connect(gone.append)
+    dock.destroyed.connect(lambda *_, gone=gone: gone.append(True))
     frame.setFloating(True)
     qtbot.wait(50)
     frame.setFloating(False)
