@@ -12,6 +12,7 @@ from napari_nucleiseg.errors import FileError, SettingError, ShapeError
 from napari_nucleiseg.evaluation import Evaluated, ImageCompared, evaluate
 from napari_nucleiseg.events import LeftOut, Notice
 from napari_nucleiseg.io import write_labels
+from napari_nucleiseg.judging import judge_folders
 from napari_nucleiseg.metrics.average_precision import average_precision
 from napari_nucleiseg.project import NAME, Project
 from napari_nucleiseg.reviewed import rectangle
@@ -256,3 +257,5 @@ def test_the_corrections_of_a_project_are_a_truth(tmp_path):
         summary = last.summaries["all"]
         assert 0 < summary.true_count < len(np.unique(labels)) - 1
         assert summary.mean["dice"] == 1
+    list(judge_folders(found, images, tmp_path / "report"))
+    assert "cells" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")

@@ -116,7 +116,7 @@ class FoldersView(QWidget):
     def _build_fields(self) -> QWidget:
         form, more = form_layout(), form_layout()
         self._path(form, "prediction", "Nuclei", "Folder of label images to judge", ask_folder=True)
-        about = "Folder of true label images of the same names, or a training folder with masks/"
+        about = "Folder of true label images, or a training folder with masks/, or a project"
         self._path(form, "truth", "Truth", about, ask_folder=True)
         self._path(form, "out", "Report in", "Folder for tables and report", ask_folder=True)
         about = "Folder of the micrographs of the same names, to show in the report"

@@ -14,6 +14,7 @@ from ..channels import choose_pixels
 from ..comparison import Comparison, Kind, Kinds, classify, compare
 from ..evaluation import ImageCompared
 from ..io import read_labels, read_micrograph
+from ..label_files import read_true
 from ..micrograph import Micrograph
 from ..overlay import draw_outlines, outlines
 
@@ -73,9 +74,7 @@ def panels(image: ImageCompared, threshold: float) -> list[tuple[str, str]]:
     list of (str, str)
         Title and a PNG as ``data:`` address.
     """
-    comparison = compare(
-        read_labels(image.files.truth).image, read_labels(image.files.prediction).image
-    )
+    comparison = compare(read_true(image.files.truth)[0], read_labels(image.files.prediction).image)
     kinds = classify(comparison.overlaps, threshold)
     step = max(1, -(-max(comparison.truth.shape) // PANEL_PX))
     found: list[tuple[str, np.ndarray]] = []
