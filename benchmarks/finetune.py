@@ -16,6 +16,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -53,9 +54,30 @@ def as_it_is(pixels: np.ndarray, labels: np.ndarray) -> Pair:
     return pixels, labels
 
 
+def grey_of(pixels: np.ndarray) -> np.ndarray:
+    """Grey values of a micrograph."""
+    return pixels if pixels.ndim == 2 else pixels.mean(-1)
+
+
+def inverted(pixels: np.ndarray, labels: np.ndarray) -> Pair:
+    """Dark nuclei on a bright ground."""
+    return (255.0 - grey_of(pixels)).astype(np.uint8), labels
+
+
+def blurred(pixels: np.ndarray, labels: np.ndarray) -> Pair:
+    """Out of focus."""
+    return ndimage.gaussian_filter(grey_of(pixels).astype(float), 4.0).astype(np.uint8), labels
+
+
+def halved(pixels: np.ndarray, labels: np.ndarray) -> Pair:
+    """Half as large."""
+    small = ndimage.zoom(grey_of(pixels).astype(float), 0.5, order=1)
+    return small.astype(np.uint8), labels[::2, ::2][: small.shape[0], : small.shape[1]]
+
+
 def shifted(pixels: np.ndarray, labels: np.ndarray) -> Pair:
     """A micrograph as another microscope might take it: inverted, blurred, half as large."""
-    grey = pixels if pixels.ndim == 2 else pixels.mean(-1)
+    grey = grey_of(pixels)
     small = ndimage.zoom(ndimage.gaussian_filter(255.0 - grey, 2.0), 0.5, order=1)
     return small.astype(np.uint8), labels[::2, ::2][: small.shape[0], : small.shape[1]]
 
@@ -64,6 +86,9 @@ DOMAINS: dict[str, tuple[str, tuple[int, int] | None, Callable[[np.ndarray, np.n
     "shifted": ("fluorescence", (360, 360), shifted),
     "shifted, many nuclei": ("fluorescence", (520, 696), shifted),
     "shifted, small nuclei": ("fluorescence", (256, 256), shifted),
+    "inverted": ("fluorescence", (360, 360), inverted),
+    "blurred": ("fluorescence", (360, 360), blurred),
+    "half as large": ("fluorescence", (360, 360), halved),
     "stained": ("stained", (256, 320), as_it_is),
 }
 
@@ -118,6 +143,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("finetune.json"))
     parser.add_argument("--domains", nargs="+", default=list(DOMAINS), choices=list(DOMAINS))
     parser.add_argument("--counts", nargs="+", type=int, default=[5, 20, 0], help="0: whole image")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--settings", type=json.loads, default={}, help="JSON of settings")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -133,9 +159,10 @@ def main() -> None:
         old = images_of(old_skill(arguments.data, modality if change is as_it_is else ""), "nuclei")
         before = scores("nuclei", others), scores("nuclei", old)
         pixels, labels = pair(arguments.data, source["image_id"], change)
-        for count in arguments.counts:
+        for count, seed in product(arguments.counts, arguments.seeds):
             steps = STEPS // 3 if 0 < count < FEW else STEPS
-            values = {"threads": 1, "device": "cpu", "steps": steps, **arguments.settings}
+            values = {"threads": 1, "device": "cpu", "steps": steps, "seed": seed}
+            values |= arguments.settings
             config = FinetuneConfig(**values)
             with tempfile.TemporaryDirectory() as folder:
                 data = Path(folder) / "data"
@@ -156,6 +183,7 @@ def main() -> None:
             result = {
                 "domain": domain,
                 "corrected": count or "whole image",
+                "seed": seed,
                 "judges": len(others),
                 "before": before[0],
                 "after": after[0],
