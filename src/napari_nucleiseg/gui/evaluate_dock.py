@@ -40,11 +40,12 @@ from .error_legend import ColourBar, Legend
 from .folders_view import FoldersView
 from .forms import ElidedComboBox, Fold, shrink
 from .judged_chooser import JudgedChooser
+from .keys import take_key
 from .layers import field_shape, layer_of, pixel_size_um, placement, read_labels_layer
 from .nuclei_table import ERRORS, NucleiTable
 from .outcome import Outcome
 from .score_view import ScoreView
-from .view_link import bind_keys, hear_clicks, look_at, pixel_at
+from .view_link import hear_clicks, look_at, pixel_at
 from .widgets import (
     button,
     column,
@@ -222,7 +223,8 @@ class EvaluateDock(QWidget):
         signals = [(signal, self._show_ticks) for signal in layer_list_signals(viewer)]
         listen(self, [(viewer.events.theme, self._paint), *signals], bare=True)
         hear_clicks(viewer, self, self._on_click)
-        bind_keys(viewer, self, {NEXT: self.next_error, PREVIOUS: self.previous_error})
+        for key, act in ((NEXT, self.next_error), (PREVIOUS, self.previous_error)):
+            take_key(viewer, self, key, act, ready=self._has_table)
 
     # --- what it shows -----------------------------------------------------------------------
 
@@ -430,6 +432,9 @@ class EvaluateDock(QWidget):
 
     def _filter(self) -> None:
         self.table.nuclei.keep(self.filter.currentData())
+
+    def _has_table(self) -> bool:
+        return self._judged is not None
 
     def next_error(self) -> None:
         """Show the next error of the table."""
