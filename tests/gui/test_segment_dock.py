@@ -743,5 +743,5 @@ def test_closed_while_it_segments_the_result_comes_and_another_dock_says_it(view
     assert not dock.segment_button.isEnabled()
     go_on.set()
     qtbot.waitUntil(lambda: dock.outcome.state.property("state") == "done")
-    assert dock.outcome.result.text().startswith("1 nucleus · median 8.0 px (4.0 µm)")
+    assert dock.outcome.result.text().startswith("1 nucleus · median diameter 8.0 px (4.0 µm)")
     assert [x.name for x in viewer.layers] == ["cells", "cells · nuclei"]
