@@ -71,7 +71,7 @@ def measure(in_thread: bool, seconds: float) -> None:
     dock.learn_button.click()
     learning = dock._learning
     end = time.monotonic() + seconds
-    run_until(lambda: dock._progress.has_learned or not learning.is_busy, seconds)
+    run_until(lambda: learning.progress.has_learned or not learning.is_busy, seconds)
     pauses.enter("painting, a model learns and is compared")
     run_until(lambda: not learning.is_busy, end - time.monotonic())
     pauses.enter("")

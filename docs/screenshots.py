@@ -263,7 +263,7 @@ def fine_tune() -> None:
     dock.settings.config = lambda: chosen().model_copy(update={"steps": 60})
     dock.learn_button.click()
     learning = dock._learning
-    wait(lambda: dock.plot.best_step is not None or not learning.is_busy, 600)
+    wait(lambda: learning.curve.best_step is not None or not learning.is_busy, 600)
     viewer.screenshot(str(IMAGES / "finetune-learning.png"), canvas_only=False, flash=False)
     wait(lambda: not learning.is_busy, 1200)
     dock.proof.look_button.click()

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 import pytest
 
+from napari_nucleiseg import wording
 from napari_nucleiseg.before_after import LOST, MOVED, NEW, differ
 from napari_nucleiseg.config import FinetuneConfig
 from napari_nucleiseg.data.pairs import find_pairs
 from napari_nucleiseg.errors import FileError, ModelError, ShapeError, TrainingError
-from napari_nucleiseg.events import BatchDone, Comparing, DeviceChosen, Finetuned, Planned
+from napari_nucleiseg.events import (
+    BatchDone,
+    Comparing,
+    DeviceChosen,
+    EpochDone,
+    Finetuned,
+    Planned,
+)
 from napari_nucleiseg.io import read_labels, read_micrograph
 from napari_nucleiseg.learning import Learning
 from napari_nucleiseg.learning_progress import Progress
@@ -73,9 +84,9 @@ def test_a_stopped_lesson_is_found_again(lesson):
     assert unfinished(lesson.out) is None
     (lesson.out / "last.pt").write_bytes(b"weights")
     assert unfinished(lesson.out) == lesson
-    assert all_unfinished() == [lesson]
+    assert all_unfinished() == ([lesson], [])
     lesson.end(discard=True)
-    assert all_unfinished() == []
+    assert all_unfinished() == ([], [])
     assert not lesson.out.exists()
 
 
@@ -93,8 +104,56 @@ def test_a_damaged_record_is_named(lesson):
     lesson.keep()
     (lesson.out / "last.pt").write_bytes(b"weights")
     (lesson.out / RECORD).write_text("{")
+    other = replace(lesson, out=lessons_folder() / "liver")
+    other.keep()
+    (other.out / "last.pt").write_bytes(b"weights")
     with pytest.raises(FileError, match=RECORD):
         unfinished(lesson.out)
+    # the others can go on all the same
+    found, [damaged] = all_unfinished()
+    assert found == [other]
+    assert str(lesson.out / RECORD) in str(damaged)
+    # nobody knows whose files these are
+    with pytest.raises(FileError, match="nothing of it is used or removed"):
+        lesson.end(discard=True)
+    assert (lesson.out / "last.pt").is_file()
+
+
+def test_what_was_stopped_is_told_in_words(lesson):
+    stopped = replace(lesson, source="plate1", learned=0.4)
+    stopped.keep()
+    (lesson.out / "last.pt").write_bytes(b"weights")
+    at = datetime(2026, 3, 4, 15, 6)
+    os.utime(lesson.out / "last.pt", (at.timestamp(),) * 2)
+    assert wording.unfinished(unfinished(lesson.out)) == (
+        "kidney has not learned to the end · stopped 2026-03-04 15:06 · 40 % learned · from nuclei "
+        "on plate1."
+    )
+
+
+def test_how_far_it_was_is_written_down(lesson, monkeypatch):
+    def steps(*_):
+        for step in range(1, 5):
+            yield BatchDone(1, step, 0.5, step / 8)
+        yield EpochDone(1, 0.5, 1e-3, 1.0, 0.5, None)
+        yield BatchDone(2, 5, 0.5, 5 / 8)
+        yield BatchDone(2, 6, 0.5, 6 / 8)
+
+    learning, learned = Learning(), []
+    monkeypatch.setattr("napari_nucleiseg.learning.learn", steps)
+
+    def on_event(event):
+        (lesson.out / "last.pt").write_bytes(b"weights")
+        learned.append(unfinished(lesson.out).learned)
+        if event.progress == 5 / 8:
+            learning.cancel()
+
+    learning.event.connect(on_event)
+    learning.start(lesson, own_process=False)
+    # a kill would lose what came after the checkpoint of the round
+    assert learned == [0, 0, 0, 0, 0.5, 0.5]
+    assert unfinished(lesson.out).learned == 5 / 8
+    assert learning.curve.steps == [1, 2, 3, 4, 5]
 
 
 def test_names_are_free(model_folder):

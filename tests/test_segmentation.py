@@ -167,6 +167,14 @@ def test_pixels_that_are_not_numbers_are_background_and_said(fluorescence, bad):
     assert not events[-1].labels[5:50, 5:50].any()
 
 
+def test_an_image_without_any_number_is_said_to_be_so():
+    events = list(segment(Micrograph(np.full((40, 50), np.nan, np.float32), "YX", name="a"), CPU))
+    said = [e.text for e in events if isinstance(e, Notice)]
+    assert said[-1] == "a is empty: none of its pixels is a number"
+    assert not any("count as dark" in text for text in said)
+    assert events[-1].count == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("sample", ["fluorescence", "stained"])
 def test_no_seams(sample):

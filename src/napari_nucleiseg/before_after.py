@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,6 +39,11 @@ class BeforeAfter(Event):
     lost: int
     new: int
     moved: int
+
+    def without_images(self) -> BeforeAfter:
+        """The numbers alone."""
+        nothing = np.zeros((0, 0), np.int32)
+        return replace(self, before=nothing, after=nothing, changed=nothing)
 
 
 def before_and_after(

@@ -8,18 +8,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, Protocol, cast
 
 from psygnal import Signal
 
-from .before_after import before_and_after
+from .before_after import BeforeAfter, before_and_after
 from .config import SegmentConfig
-from .errors import TrainingError
-from .events import Event, Finetuned
-from .lessons import Lesson
+from .errors import NucleisegError, TrainingError
+from .events import BatchDone, EpochDone, Event, Finetuned, Notice
+from .learning_curve import LearningCurve
+from .learning_progress import Progress
+from .lessons import Lesson, adopt
 from .micrograph import Micrograph
 from .session import Load, Runner, Task, run_now, work_here
+from .store import ModelCard
 
 State = Literal["idle", "running", "paused", "stopping", "done", "cancelled", "failed"]
 # so long a step may take when nobody wants its result, and when the window closes
@@ -82,6 +86,8 @@ def learn(lesson: Lesson, resume: bool, conclude: bool) -> Iterator[Event]:
 class Learning:
     """One fine-tuning at a time, and a look at what it brought.
 
+    It remembers all that is to be shown of it, so that a dock may be closed and opened meanwhile.
+
     Parameters
     ----------
     run : callable
@@ -96,11 +102,30 @@ class Learning:
     event : Signal(Event)
     failed : Signal(Exception)
     state_changed : Signal(str)
+    began : Signal()
+        Another lesson begins: what was known of the last one is forgotten.
+    lesson : Lesson or None
+        What is or was learned last.
+    progress : Progress
+        Where it is, or the look at what it brought.
+    curve : LearningCurve
+    notices : list of Notice
+    result : Finetuned or None
+        What it became; None before its end.
+    looked : BeforeAfter or None
+        What the last look found, without its label images.
+    failure : Exception or None
+        Why it ended before its time.
+    adopted : str
+        Name under which the new model is used; empty while it is not.
+    is_looking : bool
+        Whether it looks rather than learns.
     """
 
     event = Signal(Event)
     failed = Signal(Exception)
     state_changed = Signal(str)
+    began = Signal()
 
     def __init__(
         self,
@@ -115,7 +140,13 @@ class Learning:
         self._go = threading.Event()
         self._concludes = self._discards = False
         self.lesson: Lesson | None = None
-        """What is or was learned last."""
+        self.is_looking = False
+        self.progress, self.curve = Progress(), LearningCurve()
+        self.notices: list[Notice] = []
+        self.result: Finetuned | None = None
+        self.looked: BeforeAfter | None = None
+        self.failure: Exception | None = None
+        self.adopted = ""
 
     @property
     def state(self) -> State:
@@ -149,17 +180,33 @@ class Learning:
         """
         if self.is_busy:
             return
-        self.lesson = lesson
+        self.lesson, self.is_looking = lesson, False
+        self.curve, self.notices = LearningCurve(), []
+        self.result, self.looked, self.adopted = None, None, ""
         place = self._apart() if own_process else self._here()
         work = self._lesson_work(lesson, prepare, resume, place)
         self._start(f"Learning {lesson.config.name}", work, place)
 
     def look(
-        self, micrograph: Micrograph | Load, config: SegmentConfig, old: str, new: str
+        self,
+        micrograph: Micrograph | Load,
+        config: SegmentConfig,
+        found: Callable[[BeforeAfter], None],
     ) -> None:
-        """Segment a micrograph by the old and the new model; last comes `BeforeAfter`."""
-        if self.is_busy:
+        """Segment a micrograph by the old and the new model of the last lesson.
+
+        Parameters
+        ----------
+        micrograph : Micrograph or callable
+            What to segment, or what reads it.
+        config : SegmentConfig
+        found : callable
+            Called with both results, whoever listens then; may raise a `NucleisegError`.
+        """
+        if self.is_busy or self.lesson is None or self.result is None:
             return
+        old, new = self.lesson.config.model, str(self.result.path)
+        self.looked, self._found, self.is_looking = None, found, True
         place = self._apart()
 
         def work() -> Iterator[Event]:
@@ -169,17 +216,33 @@ class Learning:
             finally:
                 place.close()
 
-        self._start(f"Comparing {old} with {new}", work(), place)
+        self._start(f"Comparing {old} with {self.result.name}", work(), place)
+
+    def adopt(self) -> ModelCard | None:
+        """Put the new model among the user's models; None where there is no new one.
+
+        Raises
+        ------
+        NucleisegError
+            If another model has its name, or the disk is full.
+        """
+        if self.result is None:
+            return None
+        card = adopt(self.result.path)
+        self.adopted = card.name
+        return card
 
     def pause(self) -> None:
         """Rest after the step under way."""
         if self._state == "running":
             self._go.clear()
+            self.progress.pause()
             self._set_state("paused")
 
     def go_on(self) -> None:
         """Go on after a pause."""
         if self._state == "paused":
+            self.progress.go_on()
             self._set_state("running")
             self._go.set()
 
@@ -187,6 +250,7 @@ class Learning:
         """Learn no more; compare and keep what was learned."""
         if self._state in ("running", "paused"):
             self._concludes = True
+            self.progress.go_on()
             self._set_state("running")
             self._go.set()
 
@@ -222,7 +286,7 @@ class Learning:
             lesson.keep()
             if prepare is not None:
                 prepare()
-            yield from self._drained(place.run(learn, lesson, resume, False))
+            yield from self._noted(lesson, self._drained(place.run(learn, lesson, resume, False)))
             if self._concludes:
                 yield from self._drained(place.run(learn, lesson, True, True), to_the_end=True)
         finally:
@@ -230,20 +294,41 @@ class Learning:
             if self._discards:
                 lesson.end(discard=True)
 
+    def _noted(self, lesson: Lesson, events: Iterator[Event]) -> Iterator[Event]:
+        """Give events one by one, and write down how far it is."""
+        learned = lesson.learned
+        with closing(cast("Generator[Event, None, None]", events)):
+            try:
+                for event in events:
+                    if isinstance(event, (BatchDone, EpochDone)):
+                        learned = event.progress
+                    if isinstance(event, EpochDone):
+                        replace(lesson, learned=learned).keep()
+                    yield event
+            except GeneratorExit:
+                # where it has ended, its record is removed after this
+                replace(lesson, learned=learned).keep()
+                raise
+
     def _drained(self, events: Iterator[Event], *, to_the_end: bool = False) -> Iterator[Event]:
         """Give events one by one, with rests; closed, they are closed, too."""
         with closing(cast("Generator[Event, None, None]", events)):
             for event in events:
                 if isinstance(event, Finetuned) and self.lesson is not None:
-                    self.lesson.end()
                     self._concludes = False
-                yield event
+                    try:
+                        yield event
+                    finally:
+                        self.lesson.end()
+                else:
+                    yield event
                 self._go.wait()
                 if self._concludes and not to_the_end:
                     return
 
     def _start(self, title: str, events: Iterator[Event], place: Place) -> None:
         self._place, self._concludes, self._discards = place, False, False
+        self.progress, self.failure = Progress(), None
         self._go.set()
         problems: list[Exception] = []
 
@@ -251,12 +336,19 @@ class Learning:
             return self._task is task and not task.cancelled
 
         def on_event(event: Event) -> None:
-            if heard():
+            if not heard():
+                return
+            try:
+                self._remember(event)
+            except NucleisegError as error:
+                on_failed(error)
+            else:
                 self.event.emit(event)
 
         def on_failed(error: Exception) -> None:
             if heard():
                 problems.append(error)
+                self.failure = error
                 self.failed.emit(error)
 
         def on_end() -> None:
@@ -267,8 +359,25 @@ class Learning:
 
         task = Task(title, events, on_event, on_failed, on_end, partial(self._stop_for_good, place))
         self._task = task
+        self.began.emit()
         self._set_state("running")
         self._run(task)
+
+    def _remember(self, event: Event) -> None:
+        """Keep what is to be shown of an event."""
+        self.progress.hear(event)
+        if isinstance(event, BeforeAfter):
+            # layers hold the images
+            self.looked = event.without_images()
+            self._found(event)
+        elif self.is_looking:
+            return
+        elif isinstance(event, Finetuned):
+            self.result = event
+        elif isinstance(event, Notice):
+            self.notices.append(event)
+        else:
+            self.curve.hear(event)
 
     def _stop_for_good(self, place: Place) -> None:
         """Stop for a window that closes: the checkpoint gets some seconds."""

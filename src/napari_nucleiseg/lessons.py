@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from .channels import choose_pixels
 from .config import FinetuneConfig
-from .errors import FileError, ModelError, ShapeError, TrainingError, reason
+from .errors import FileError, ModelError, SettingError, ShapeError, TrainingError, reason
 from .files import write_bytes, write_text, write_whole
 from .io import write_labels
 from .micrograph import Micrograph
@@ -38,11 +39,23 @@ class Lesson:
         With the name of the new model.
     out : Path
         Folder of checkpoints and of the new model.
+    source : str
+        What a person calls the corrections; empty where that is the folder's name.
+    learned : float
+        Share of the learning that is done, where it was stopped.
     """
 
     data: Path
     config: FinetuneConfig
     out: Path
+    source: str = ""
+    learned: float = 0.0
+
+    @property
+    def stopped_at(self) -> datetime | None:
+        """When its checkpoint was written."""
+        path = self.out / "last.pt"
+        return datetime.fromtimestamp(path.stat().st_mtime) if path.is_file() else None
 
     def keep(self) -> None:
         """Write it down in its folder.
@@ -52,16 +65,27 @@ class Lesson:
         FileError
             If the folder cannot be written to.
         """
-        record = {"data": str(self.data), "config": self.config.model_dump(mode="json")}
+        record = {
+            "data": str(self.data),
+            "config": self.config.model_dump(mode="json"),
+            "source": self.source,
+            "learned": self.learned,
+        }
         write_text(self.out / RECORD, json.dumps(record, indent=1) + "\n")
 
     def end(self, *, discard: bool = False) -> None:
         """Remove what is needed to go on; the new model stays, unless all is discarded.
 
         Nothing is touched in a folder that is not a fine-tuning's own.
+
+        Raises
+        ------
+        FileError
+            If its record cannot be read, so that nobody knows whose files these are.
         """
         if not (self.out / RECORD).is_file():
             return
+        _read(self.out)
         folds = [p for p in self.out.glob("fold*") if (p / "last.pt").is_file()]
         for folder in (*folds, self.out / CORRECTIONS):
             shutil.rmtree(folder, ignore_errors=True)
@@ -84,26 +108,55 @@ def unfinished(out: Path) -> Lesson | None:
     FileError
         If its record cannot be read.
     """
-    path = out / RECORD
-    if not path.is_file() or not (out / "last.pt").is_file():
+    if not (out / RECORD).is_file() or not (out / "last.pt").is_file():
         return None
+    return _read(out)
+
+
+def _read(out: Path) -> Lesson:
+    path = out / RECORD
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         config: FinetuneConfig = FinetuneConfig.parse(record["config"], source=str(path))
-        return Lesson(Path(record["data"]), config, out)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Lesson(
+            Path(record["data"]),
+            config,
+            out,
+            str(record.get("source", "")),
+            float(record.get("learned", 0.0)),
+        )
+    except (OSError, ValueError, KeyError, TypeError, SettingError) as error:
         raise FileError(
-            "The record of an unfinished fine-tuning cannot be read",
+            "The record of a fine-tuning is damaged, so nothing of it is used or removed",
             f"{path} ({reason(error)})",
-            "Remove the folder, or give the new model another name",
+            "Remove the folder yourself, or give the new model another name",
         ) from error
 
 
-def all_unfinished(folder: Path | None = None) -> list[Lesson]:
-    """Give the fine-tunings in a folder that were stopped before their end, the latest first."""
+def all_unfinished(folder: Path | None = None) -> tuple[list[Lesson], list[FileError]]:
+    """Give the fine-tunings in a folder that were stopped before their end, the latest first.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        By default where fine-tunings are kept.
+
+    Returns
+    -------
+    list of Lesson
+    list of FileError
+        What is wrong with those whose record is damaged.
+    """
     records = (lessons_folder() if folder is None else folder).glob(f"*/{RECORD}")
-    found = sorted(records, key=lambda p: p.stat().st_mtime, reverse=True)
-    return [lesson for path in found if (lesson := unfinished(path.parent)) is not None]
+    found, damaged = [], []
+    for path in sorted(records, key=lambda p: p.stat().st_mtime, reverse=True):
+        try:
+            lesson = unfinished(path.parent)
+        except FileError as error:
+            damaged.append(error)
+        else:
+            found += [] if lesson is None else [lesson]
+    return found, damaged
 
 
 def free_name(model: str) -> str:

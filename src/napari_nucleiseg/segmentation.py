@@ -69,7 +69,8 @@ def segment(
     except MemoryError as error:
         raise too_large(micrograph) from error
     pixels = chosen.pixels
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+    numbers = np.count_nonzero(np.isfinite(pixels)) if pixels.dtype.kind == "f" else pixels.size
+    if 0 < numbers < pixels.size:
         yield Notice(f"{micrograph.name} holds pixels that are not numbers; they count as dark")
     low, high = intensity_range(pixels, model.normalise)
     if high > low:
@@ -89,7 +90,10 @@ def segment(
         labels, classes, engine, factor = found.labels, found.classes, found.engine, found.factor
         used: dict[str, Any] = {"device": engine.device, "engine": engine.name}
     else:
-        yield Notice(f"{micrograph.name} is empty: nothing in it stands out from its background")
+        why = "nothing in it stands out from its background"
+        if not numbers:
+            why = "none of its pixels is a number"
+        yield Notice(f"{micrograph.name} is empty: {why}")
         labels, classes, factor = np.zeros(chosen.shape, np.int32), [], 1.0
         used = {"device": "none", "engine": "none"}
     sizes = diameters(labels)

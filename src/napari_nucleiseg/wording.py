@@ -17,6 +17,7 @@ from .events import Segmented, Streamed, TileDone
 if TYPE_CHECKING:
     from .comparing import Comparing, ModelScores
     from .evaluation import Evaluated
+    from .lessons import Lesson
     from .next_places import Ranking
     from .store import ModelCard
 
@@ -249,6 +250,18 @@ def evaluated_groups(event: Evaluated) -> str:
         for name, summary in event.summaries.items()
         if name != "all"
     )
+
+
+def unfinished(lesson: Lesson) -> str:
+    """Say which fine-tuning was stopped, when, how far it was, and what it learns from."""
+    said = [f"{lesson.config.name} has not learned to the end"]
+    stopped = lesson.stopped_at
+    if stopped is not None:
+        said.append(f"stopped {stopped:%Y-%m-%d %H:%M}")
+    if lesson.learned:
+        said.append(f"{100 * min(lesson.learned, 1):.0f} % learned")
+    said.append(f"from {lesson.config.model} on {lesson.source or lesson.data.name}")
+    return " · ".join(said) + "."
 
 
 def is_about_a_file(error: BaseException) -> bool:

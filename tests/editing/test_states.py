@@ -50,6 +50,28 @@ def test_nothing_is_added_where_a_person_has_looked():
     assert merged.tolist() == [[5, 5, 0, 0, 0, 0, 0, 0]]
 
 
+def test_in_a_plane_of_a_stack_new_nuclei_take_no_number_of_other_planes():
+    labels = np.array([[5, 5, 0, 0, 0, 0, 2, 2]], np.int32)
+    prediction = np.array([[3, 3, 0, 4, 4, 0, 1, 1]], np.int32)
+    states = {5: State.CONFIRMED}
+    merged, after = editing.merge_prediction(prediction, labels, states, taken=40)
+    assert merged.tolist() == [[5, 5, 0, 41, 41, 0, 2, 2]]
+    assert after == states
+
+
+def test_a_stack_is_merged_as_one(fluorescence):
+    _, labels = fluorescence
+    stack = np.stack([labels, labels])
+    prediction = np.where(stack == 7, 0, stack)
+    number = int(labels[labels > 0].min())
+    # what cuts a predicted nucleus leaves one piece of it, through all planes
+    prediction[:, :, ::2][stack[:, :, ::2] == number] = 0
+    merged, after = editing.merge_prediction(prediction, stack, {7: State.EDITED})
+    assert np.array_equal(merged == 7, stack == 7)
+    assert after == {7: State.EDITED}
+    assert np.array_equal(merged[0], merged[1])
+
+
 def test_states_follow_changes():
     labels = np.array([[1, 1, 2, 2, 0, 3]], np.int32)
     states = {2: State.CONFIRMED, 3: State.CONFIRMED}

@@ -503,3 +503,52 @@ def test_a_folder_that_is_no_study_is_said(dock, tmp_path):
     assert not dock.study.said.isHidden()
     assert dock.study.said.text().startswith(f"This is no folder of a study: {tmp_path}")
     assert dock.study.plot.isHidden()
+
+
+def test_closed_while_it_compares_it_shows_all_when_opened_again(images, model_folder, work, qtbot):
+    first, second = threading.Event(), threading.Event()
+
+    def waits(models, items, config):
+        for at, event in enumerate(finds_some(models, items, config)):
+            if at == 2:
+                first.wait(30)
+            if at == 4:
+                second.wait(30)
+            yield event
+
+    work(waits)
+    session = bridge_of(images).session
+
+    def opened():
+        made = CompareDock(images)
+        return made, images.window.add_dock_widget(made, name="Compare models")
+
+    def closed(dock, frame):
+        gone = []
+        dock.destroyed.connect(lambda *_: gone.append(True))
+        frame.title.close_button.click()
+        qtbot.waitUntil(lambda: bool(gone))
+
+    dock, frame = opened()
+    tick(dock, "nuclei", "noisy")
+    click(qtbot, dock.compare_button)
+    qtbot.waitUntil(lambda: bool(lines(dock.table)))
+    closed(dock, frame)
+    first.set()
+    dock, frame = opened()
+    # what came before, while it was closed, and from now on
+    qtbot.waitUntil(lambda: len(dock._results_so_far.rows) == 2)
+    assert state(dock) == "running"
+    assert lines(dock.table) == ["nuclei"]
+    assert dock.table.topLevelItem(0).childCount() == 2
+    closed(dock, frame)
+    second.set()
+    qtbot.waitUntil(lambda: not session.is_busy)
+    dock, frame = opened()
+    assert sorted(lines(dock.table)) == ["noisy", "nuclei"]
+    assert state(dock) == "done"
+    assert dock.outcome.result.text()
+    assert dock.outcome.notices.text() == "A sentence to be shown"
+    dock._show_one("noisy", "b")
+    assert [int(x.data.max()) for x in results(images)] == [1]
+    closed(dock, frame)

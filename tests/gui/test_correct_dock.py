@@ -16,6 +16,7 @@ from skimage.draw import disk
 from napari_nucleiseg.editing import State
 from napari_nucleiseg.events import Segmented
 from napari_nucleiseg.gui import memory
+from napari_nucleiseg.gui.again import Again
 from napari_nucleiseg.gui.bridge import bridge_of
 from napari_nucleiseg.gui.correct_dock import CorrectDock
 from napari_nucleiseg.gui.correct_tools import ACTIONS
@@ -452,6 +453,64 @@ def test_a_new_segmentation_fills_only_the_rest(dock, qtbot, canvas, labels, des
     undo(qtbot, canvas)
     assert np.array_equal(labels.data, before)
     assert desk.correcting.states == states
+
+
+@pytest.mark.parametrize("name", ["stack · nuclei", "nuclei of a colleague"])
+def test_a_new_segmentation_of_a_plane_goes_into_the_corrected_stack(shown, qtbot, canvas, name):
+    shown.layers.clear()
+    stack = np.stack([nuclei(), np.zeros_like(nuclei()), nuclei()])
+    shown.add_image(np.full(stack.shape, 9, np.uint8), name="stack")
+    layer = shown.add_labels(stack.copy(), name=name)
+    shown.window.add_dock_widget(CorrectDock(shown), name="Correct nuclei")
+    shown.dims.set_current_step(0, 2)
+    desk = desk_of(shown)
+    desk.correcting.choose(1)
+    press(qtbot, canvas, "grow")
+    before, states = layer.data.copy(), dict(desk.correcting.states)
+    found = np.zeros(SHAPE, np.int32)
+    found[disk((85, 100), 9, shape=SHAPE)] = 1
+    bridge, image = desk.bridge, shown.__wrapped__.layers["stack"]
+    bridge.session._work_in = lambda *args: iter([Segmented(found, 1, 18.0, 0.1, {})])
+    heard = []
+    bridge.session.event.connect(heard.append)
+    assert Again(bridge, shown.__wrapped__.window._qt_window, heard.append).images() == [image]
+    bridge.segment(image, "stack")
+    qtbot.waitUntil(lambda: not bridge.session.is_busy)
+    said = f"1 edited or confirmed nucleus was kept in plane 3 of {name}"
+    assert any(said in getattr(e, "text", "") for e in heard)
+    assert np.array_equal(layer.data[:2], before[:2])
+    assert np.array_equal(layer.data[2] == 1, before[2] == 1)
+    new = layer.data[2][85, 100]
+    assert new > before.max()
+    assert set(np.unique(layer.data[2])) == {0, 1, new}
+    assert desk.correcting.states == states
+    undo(qtbot, canvas)
+    assert np.array_equal(layer.data, before)
+    assert desk.correcting.states == states
+
+
+def test_corrected_nuclei_that_no_model_has_found_are_merged_into_as_well(
+    dock, qtbot, canvas, labels, desk, shown
+):
+    desk.correcting.choose(1)
+    press(qtbot, canvas, "grow")
+    before = labels.data.copy()
+    found = np.zeros(SHAPE, np.int32)
+    found[disk((85, 100), 9, shape=SHAPE)] = 1
+    bridge, image = desk.bridge, shown.__wrapped__.layers["cells"]
+    bridge.session._work_in = lambda *args: iter([Segmented(found, 1, 18.0, 0.1, {})])
+    again = Again(bridge, dock, pytest.fail)
+    assert again.images() == [image]
+    again.start()
+    qtbot.waitUntil(lambda: not bridge.session.is_busy and labels.data[85, 100] > 0)
+    assert np.array_equal(labels.data == 1, before == 1)
+    assert len(np.unique(labels.data)) == 3
+    assert [x.name for x in shown.layers if x.name.startswith("cells · nuclei")] == [
+        "cells · nuclei",
+        "cells · nuclei · states",
+    ]
+    undo(qtbot, canvas)
+    assert np.array_equal(labels.data, before)
 
 
 # --- layers come and go -------------------------------------------------------------------------

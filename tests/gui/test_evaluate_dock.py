@@ -299,6 +299,9 @@ def test_a_layer_that_is_removed_meanwhile(viewer, planted, dock, qtbot, work):
         go_on.wait(30)
         yield from events()
 
+    run(dock, qtbot)
+    for kind in ("errors", "IoU", "Dice", "agreement"):
+        del viewer.layers[f"image · {kind}"]
     work(lambda: iter(()))
     session = bridge_of(viewer).session
     session._ask_in = lambda events: slowly(events)
@@ -306,8 +309,11 @@ def test_a_layer_that_is_removed_meanwhile(viewer, planted, dock, qtbot, work):
     qtbot.waitUntil(lambda: "waiting" in dock.outcome.state.text(), timeout=WAIT)
     del viewer.layers["image · truth"]
     go_on.set()
-    qtbot.waitUntil(lambda: state(dock) == "done", timeout=WAIT)
+    qtbot.waitUntil(lambda: not session.is_busy, timeout=WAIT)
     assert "removed meanwhile" in dock.outcome.notices.text()
+    # the table was of the comparison before
+    assert dock._results.isHidden()
+    assert state(dock) == "idle"
     assert "image · errors" not in viewer.layers
 
 

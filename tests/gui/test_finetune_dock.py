@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,28 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_nucleiseg import fitting, lessons
+from napari_nucleiseg.before_after import differ
 from napari_nucleiseg.checkpoint import load_checkpoint
 from napari_nucleiseg.config import TrainConfig
-from napari_nucleiseg.events import BatchDone, Comparing, Comparison, EpochDone, Finetuned
+from napari_nucleiseg.errors import TrainingError
+from napari_nucleiseg.events import (
+    BatchDone,
+    Comparing,
+    Comparison,
+    DeviceChosen,
+    EpochDone,
+    Finetuned,
+    Notice,
+    Planned,
+)
 from napari_nucleiseg.files import write_whole
 from napari_nucleiseg.finetuning import finetune
 from napari_nucleiseg.gui.bridge import bridge_of
 from napari_nucleiseg.gui.desk import desk_of
 from napari_nucleiseg.gui.finetune_dock import FinetuneDock
 from napari_nucleiseg.io import read_labels
+from napari_nucleiseg.learning import Here
+from napari_nucleiseg.learning_curve import LearningCurve
 from napari_nucleiseg.lessons import Lesson, lessons_folder, write_corrections
 from napari_nucleiseg.optimizers import OPTIMIZERS
 from napari_nucleiseg.publishing import export_model
@@ -133,7 +147,9 @@ def begin(dock, qtbot, *, thread=False, **changes):
     dock._learning.event.connect(heard.append)
     click(qtbot, dock.learn_button)
     assert state(dock) in ("running", "failed")
-    qtbot.waitUntil(lambda: dock._progress.has_learned or state(dock) == "failed", timeout=WAIT)
+    qtbot.waitUntil(
+        lambda: dock._learning.progress.has_learned or state(dock) == "failed", timeout=WAIT
+    )
     return heard
 
 
@@ -245,7 +261,7 @@ def test_to_the_end_in_a_process_of_its_own(dock, opened, models, qtbot, answers
     assert isinstance(done, Finetuned)
     assert done.recommended, done.reason
     assert batches(heard) == list(range(1, 81))
-    assert dock.plot.best_step in (20, 40, 60, 80)
+    assert dock._learning.curve.best_step in (20, 40, 60, 80)
     assert dock.proof.verdict.text().startswith("Recommended. It is better")
     table = dock.proof.table
     titles = [table.verticalHeaderItem(i).text() for i in range(table.rowCount())]
@@ -384,7 +400,13 @@ def test_killed_it_goes_on_to_the_same_weights(dock, qtbot, tmp_path):
     ends(dock, qtbot, "failed")
     assert "The working process ended" in dock.outcome.sentence.text()
     reached = load_checkpoint(folder / "last.pt").step
-    assert dock.unfinished_words.text() == "mine has not learned to the end. Go on?"
+    said = dock.unfinished_words.text()
+    stopped = f"{dock._found.stopped_at:%Y-%m-%d %H:%M}"
+    share = round(100 * reached / 24)
+    assert said == (
+        f"mine has not learned to the end · stopped {stopped} · {share} % learned · from small on "
+        "plate. Go on?"
+    )
     heard.clear()
     lesson = dock._found
     click(qtbot, dock.resume_button)
@@ -415,7 +437,7 @@ def test_napari_closed_while_it_learns(make_napari_viewer_proxy, models, qtbot, 
     qtbot.waitUntil(lambda: not learning.is_busy, timeout=60_000)
     assert learning.state == "cancelled"
     assert load_checkpoint(out() / "last.pt").step >= reached
-    [found] = lessons.all_unfinished()
+    [found], _ = lessons.all_unfinished()
     assert found.config.name == "small-tuned"
 
 
@@ -427,22 +449,36 @@ def compared(where, before, after):
     return Comparison(where, 1, 9, dict.fromkeys(names, before), dict.fromkeys(names, after), "")
 
 
-@pytest.fixture
-def worse(dock, models):
-    """A fine-tuning that ended with a model that is no better."""
+def new_model(name):
+    """Write a model that nobody uses yet, as a fine-tuning does."""
     place = out()
-    place.mkdir(parents=True)
+    small = lessons_folder().parent / "small.safetensors"
     for suffix in (".safetensors", ".yaml"):
-        shutil.copy(models / f"small{suffix}", place / f"bad-not-better{suffix}")
-    card = place / "bad-not-better.yaml"
-    card.write_text(card.read_text().replace("name: small", "name: bad-not-better"))
+        shutil.copy(small.with_suffix(suffix), place / f"{name}{suffix}")
+    card = place / f"{name}.yaml"
+    card.write_text(card.read_text().replace("name: small", f"name: {name}"))
+    return place / f"{name}.safetensors"
+
+
+def let_learn(dock, qtbot, monkeypatch, steps):
+    """Press the button; the events come from a generator of the test, on the job's thread."""
+    monkeypatch.setattr("napari_nucleiseg.learning.learn", lambda *_: steps())
+    dock.settings.own_process.setChecked(False)
+    click(qtbot, dock.learn_button)
+
+
+@pytest.fixture
+def worse(dock, models, qtbot, monkeypatch):
+    """A fine-tuning that ended with a model that is no better."""
+    name = "bad-not-better"
     comparisons = (compared("held-out corrections", 0.7, 0.5), compared("replay set", 0.6, 0.6))
     reason = "It is hardly better, if at all, on corrections that it has not seen"
-    name = "bad-not-better"
-    done = Finetuned(place / f"{name}.safetensors", name, False, reason, comparisons, 1.0)
-    dock._old_model = "small"
-    dock._learning.event.emit(done)
-    return done
+
+    def steps():
+        yield Finetuned(new_model(name), name, False, reason, comparisons, 1.0)
+
+    let_learn(dock, qtbot, monkeypatch, steps)
+    ends(dock, qtbot, "done")
 
 
 def test_a_worse_model_is_not_used_without_a_question(dock, worse, qtbot, answers):
@@ -492,6 +528,7 @@ def test_an_unfinished_one_is_offered_and_can_be_thrown_away(opened, qtbot, answ
     again = FinetuneDock(opened)
     assert not again._unfinished.isHidden()
     assert again.unfinished_words.text().startswith("small-tuned has not learned to the end")
+    assert "from small on data" in again.unfinished_words.text()
     # a new one would replace it
     answers[0].append("Cancel")
     click(qtbot, again.learn_button)
@@ -509,18 +546,20 @@ def test_the_plot_marks_the_best_and_begins_anew_with_another_part(dock):
         scores = {"ap": ap, "dice": ap, "iou": ap, "held_out_loss": 1 - ap}
         return EpochDone(number, 0.5, 1e-3, 1.0, 0.5, scores)
 
-    plot = dock.plot
+    plot, curve = dock.plot, LearningCurve()
     for number, ap in enumerate((0.5, 0.7, 0.6), 1):
         for step in (1, 2):
-            plot.hear(BatchDone(number, 2 * number - 2 + step, 0.5, 0.1))
-        plot.hear(epoch(number, ap))
-    assert plot.best_step == 4
-    plot.hear(Comparing(1, 2))
+            curve.hear(BatchDone(number, 2 * number - 2 + step, 0.5, 0.1))
+        curve.hear(epoch(number, ap))
+    curve.hear(Comparing(1, 2))
+    assert curve.best_step == 4
+    plot.draw(curve)
     assert list(plot._dice.getData()[0]) == [2, 4, 6]
     assert list(plot._dice.getData()[1]) == [0.5, 0.7, 0.6]
     assert [line.value() for line in plot._best] == [4, 4]
-    plot.hear(BatchDone(1, 1, 0.5, 0.5))
-    assert plot.best_step is None
+    curve.hear(BatchDone(1, 1, 0.5, 0.5))
+    assert curve.best_step is None
+    plot.draw(curve)
     assert not plot._best[0].isVisible()
 
 
@@ -547,3 +586,202 @@ def test_of_a_few_corrected_nuclei_only_their_surroundings_are_learned(opened, d
     real.add_labels(labels.data, name="plate · states", metadata={"nucleiseg_states": True})
     field = dock.corrections.nuclei
     assert [field.itemText(i) for i in range(field.count())] == ["plate · nuclei"]
+
+
+# --- closed and opened again --------------------------------------------------------------------
+
+
+def open_dock(viewer):
+    """A dock, and what closes it by its X."""
+    made = FinetuneDock(viewer)
+    frame = viewer.window.add_dock_widget(made, name="Fine-tune", tabify=True)
+    return made, frame.title.close_button.click
+
+
+def close_dock(made, close, qtbot):
+    gone = []
+    made.destroyed.connect(lambda *_: gone.append(True))
+    close()
+    qtbot.waitUntil(lambda: bool(gone))
+
+
+def shown(dock):
+    """All that a dock shows of a fine-tuning."""
+    plot, proof, table = dock.plot, dock.proof, dock.proof.table
+    lines = (plot._loss, plot._held_out, plot._dice, plot._iou)
+    cells = [
+        table.item(y, x).text() for y in range(table.rowCount()) for x in range(table.columnCount())
+    ]
+    running = (dock.pause_button, dock.discard_button, dock.keep_button, dock.cancel_button)
+    parts = (dock._running, dock._choices, dock._about, dock.learn_button, proof, plot, *running)
+    return {
+        "outcome": (dock.outcome.state.text(), *vars(dock.outcome.said).values()),
+        "bar": (dock.bar.maximum(), dock.bar.value(), dock.device.text(), dock._about.text()),
+        "curves": [None if x.getData()[0] is None else np.c_[x.getData()].tolist() for x in lines],
+        "best": [line.value() for line in plot._best],
+        "proof": (proof.verdict.text(), proof.words.text(), proof.use_button.text(), cells),
+        "hidden": [part.isHidden() for part in parts],
+        "enabled": [part.isEnabled() for part in (*running, proof.use_button, proof)],
+        "pause": dock.pause_button.text(),
+    }
+
+
+@pytest.fixture
+def lesson_in_steps(models):
+    """A fine-tuning that waits twice: while it learns, and before its result."""
+    gates = threading.Event(), threading.Event()
+    scores = {"ap": 0.5, "dice": 0.8, "iou": 0.7, "held_out_loss": 0.4}
+    comparisons = (compared("held-out corrections", 0.5, 0.7), compared("replay set", 0.6, 0.6))
+
+    def steps():
+        yield DeviceChosen("cpu", "torch", "no GPU found")
+        yield Comparing(1, 1)
+        yield Planned("8 steps", 2, 4, 1)
+        yield Notice("Few nuclei can be held out")
+        for step in range(1, 5):
+            yield BatchDone(1, step, 1 / step, step / 8)
+        yield EpochDone(1, 0.5, 1e-3, 1.0, 0.5, scores)
+        gates[0].wait(60)
+        yield BatchDone(2, 5, 0.2, 5 / 8)
+        gates[1].wait(60)
+        reason = "It is better on corrections that it has not seen"
+        path = new_model("small-tuned")
+        yield Finetuned(path, "small-tuned", True, reason, comparisons, 1.0)
+
+    yield steps, gates
+    for gate in gates:
+        gate.set()
+
+
+def test_closed_while_it_learns_it_shows_the_same_when_opened_again(
+    dock, opened, qtbot, monkeypatch, lesson_in_steps
+):
+    steps, gates = lesson_in_steps
+    second, close = open_dock(opened)
+    learning = dock._learning
+    let_learn(second, qtbot, monkeypatch, steps)
+    qtbot.waitUntil(lambda: bool(learning.curve.epochs))
+    assert shown(second) == shown(dock)
+    close_dock(second, close, qtbot)
+    second, close = open_dock(opened)
+    assert second._about.text() == "small → small-tuned · from plate"
+    assert second.outcome.notices.text() == "Few nuclei can be held out"
+    assert list(second.plot._dice.getData()[0]) == [4]
+    assert shown(second) == shown(dock)
+    # what is done in the new one, the one that was open all the time follows
+    click(qtbot, second.pause_button)
+    close_dock(second, close, qtbot)
+    second, close = open_dock(opened)
+    assert state(second) == state(dock) == "paused"
+    assert second.pause_button.text() == "Continue"
+    click(qtbot, second.pause_button)
+    gates[0].set()
+    qtbot.waitUntil(lambda: len(learning.curve.steps) == 5)
+    assert shown(second) == shown(dock)
+    assert len(second.plot._loss.getData()[0]) == 5
+    close_dock(second, close, qtbot)
+    gates[1].set()
+    ends(dock, qtbot, "done")
+    # it ended while the dock was closed
+    second, close = open_dock(opened)
+    assert second.proof.verdict.text().startswith("Recommended. It is better")
+    assert shown(second) == shown(dock)
+    click(qtbot, second.proof.use_button)
+    assert bridge_of(opened).session.model == "small-tuned"
+    assert "small-tuned" in [m.name for m in list_models()]
+    close_dock(second, close, qtbot)
+    third, close = open_dock(opened)
+    assert third.proof.verdict.text() == "small-tuned is in use now."
+    assert not third.proof.use_button.isEnabled()
+    close_dock(third, close, qtbot)
+
+
+def test_what_failed_while_it_was_closed_is_said_when_it_is_opened(
+    dock, opened, qtbot, monkeypatch
+):
+    gate = threading.Event()
+
+    def fails():
+        yield BatchDone(1, 1, 0.5, 0.1)
+        gate.wait(60)
+        raise TrainingError("The loss became infinite", "at step 2", "Use a smaller rate")
+
+    second, close = open_dock(opened)
+    let_learn(second, qtbot, monkeypatch, fails)
+    qtbot.waitUntil(lambda: dock._learning.progress.has_learned)
+    close_dock(second, close, qtbot)
+    gate.set()
+    ends(dock, qtbot, "failed")
+    second, close = open_dock(opened)
+    assert second.outcome.sentence.text() == (
+        "The loss became infinite: at step 2. Use a smaller rate."
+    )
+    assert shown(second) == shown(dock)
+    close_dock(second, close, qtbot)
+
+
+def test_both_results_are_shown_though_the_dock_that_asked_is_closed(
+    opened, qtbot, monkeypatch, lesson_in_steps
+):
+    steps, gates = lesson_in_steps
+    for gate in gates:
+        gate.set()
+    second, close = open_dock(opened)
+    learning = second._learning
+    let_learn(second, qtbot, monkeypatch, steps)
+    ends(second, qtbot, "done")
+    labels = opened.layers["plate · nuclei"].data
+    asked, found = [], threading.Event()
+
+    def looks(_micrograph, _config, old, new):
+        asked.extend((old, new))
+        found.wait(60)
+        yield differ(labels, np.where(labels == labels.max(), 0, labels))
+
+    monkeypatch.setattr("napari_nucleiseg.learning.before_and_after", looks)
+    monkeypatch.setattr(learning, "_apart", Here)
+    click(qtbot, second.proof.look_button)
+    # nothing is learned now: nothing can be paused or thrown away
+    assert not second.cancel_button.isHidden()
+    for of_learning in (second.pause_button, second.keep_button, second.discard_button):
+        assert of_learning.isHidden()
+    close_dock(second, close, qtbot)
+    found.set()
+    qtbot.waitUntil(lambda: not learning.is_busy)
+    assert asked == ["small", str(out() / "small-tuned.safetensors")]
+    assert [x.name for x in opened.layers][2:] == [
+        "plate · before (small)",
+        "plate · after (small-tuned)",
+        "plate · changed",
+    ]
+    second, close = open_dock(opened)
+    assert second.outcome.scores.text() == "Nuclei that differ: 1 gone (orange)."
+    assert not second.proof.isHidden()
+    close_dock(second, close, qtbot)
+
+
+def test_a_look_can_be_cancelled_and_the_result_stays(
+    dock, opened, qtbot, monkeypatch, lesson_in_steps
+):
+    steps, gates = lesson_in_steps
+    for gate in gates:
+        gate.set()
+    let_learn(dock, qtbot, monkeypatch, steps)
+    ends(dock, qtbot, "done")
+    go_on = threading.Event()
+
+    def looks(*_):
+        yield Notice("the image has two channels")
+        go_on.wait(60)
+        yield Notice("never heard")
+
+    monkeypatch.setattr("napari_nucleiseg.learning.before_and_after", looks)
+    monkeypatch.setattr(dock._learning, "_apart", Here)
+    click(qtbot, dock.proof.look_button)
+    click(qtbot, dock.cancel_button)
+    go_on.set()
+    ends(dock, qtbot, "cancelled")
+    assert dock._running.isHidden()
+    assert dock.proof.verdict.text().startswith("Recommended.")
+    assert dock.proof.isEnabled()
+    assert (out() / "small-tuned.safetensors").is_file()

@@ -237,6 +237,26 @@ def test_of_two_widgets_the_one_that_asked_has_the_places(images, widget, runs, 
     assert state(widget) == "done"
 
 
+def test_one_that_is_hidden_does_not_take_the_key_from_one_that_is_seen(
+    images, widget, runs, qtbot
+):
+    runs(ranks)
+    find(widget, qtbot)
+    hidden = NextPlace(bridge_of(images))
+    qtbot.addWidget(hidden)
+    find(hidden, qtbot)
+    canvas = images.__wrapped__.window._qt_viewer.canvas.native
+    # seen without its window, which no test shows
+    widget.setParent(None)
+    widget.show()
+    qtbot.keyClick(canvas, Qt.Key.Key_N)
+    assert (widget.list.currentRow(), hidden.list.currentRow()) == (0, -1)
+    widget.hide()
+    hidden.show()
+    qtbot.keyClick(canvas, Qt.Key.Key_N)
+    assert (widget.list.currentRow(), hidden.list.currentRow()) == (0, 0)
+
+
 def test_a_dock_that_needs_the_key_hands_in_another(images, widget, runs, qtbot):
     runs(ranks)
     other = NextPlace(bridge_of(images), key="Shift-N")

@@ -713,3 +713,35 @@ def test_opening_the_dock_is_quick_and_imports_no_torch(viewer, qtbot):
     started = time.perf_counter()
     viewer.window.add_dock_widget(SegmentDock(viewer), name="another")
     assert time.perf_counter() - started < 1
+
+
+def test_closed_while_it_segments_the_result_comes_and_another_dock_says_it(viewer, work, qtbot):
+    go_on = threading.Event()
+    labels = np.zeros((40, 50), np.int32)
+    labels[4:12, 4:12] = 1
+
+    def waits(*_):
+        yield TileDone(1, 2)
+        go_on.wait(30)
+        yield TileDone(2, 2)
+        yield Segmented(labels, 1, 8.0, 0.5, {})
+
+    work(waits)
+    where = {"scale": (0.5, 0.5), "units": ("um", "um")}
+    viewer.add_image(np.zeros((40, 50), np.uint8), name="cells", **where)
+    dock = SegmentDock(viewer)
+    frame = viewer.window.add_dock_widget(dock, name="Segment nuclei")
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: dock.bar.maximum() == 2)
+    gone = []
+    dock.destroyed.connect(lambda *_: gone.append(True))
+    frame.title.close_button.click()
+    qtbot.waitUntil(lambda: bool(gone))
+    dock = SegmentDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Segment nuclei")
+    assert dock.outcome.state.property("state") == "running"
+    assert not dock.segment_button.isEnabled()
+    go_on.set()
+    qtbot.waitUntil(lambda: dock.outcome.state.property("state") == "done")
+    assert dock.outcome.result.text().startswith("1 nucleus · median diameter 8.0 px (4.0 µm)")
+    assert [x.name for x in viewer.layers] == ["cells", "cells · nuclei"]

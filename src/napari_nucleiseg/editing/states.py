@@ -64,6 +64,7 @@ def merge_prediction(
     labels: np.ndarray,
     states: Mapping[int, State],
     reviewed: np.ndarray | None = None,
+    taken: int = 0,
 ) -> tuple[np.ndarray, dict[int, State]]:
     """Put a new prediction around the nuclei that a person has edited or confirmed.
 
@@ -73,19 +74,21 @@ def merge_prediction(
 
     Parameters
     ----------
-    prediction : (H, W) int32 ndarray
+    prediction : (H, W) or (Z, H, W) int32 ndarray
         What the model finds now.
-    labels : (H, W) integer ndarray
+    labels : integer ndarray of the same shape
         What is there.
     states : mapping of int to State
         Of the nuclei in ``labels``.
-    reviewed : (H, W) bool ndarray, optional
+    reviewed : bool ndarray of the same shape, optional
         Where a person has decided on everything, background too: what is there stays, and nothing
         is added.
+    taken : int
+        Highest number in other planes: a nucleus that was not here before gets a higher one.
 
     Returns
     -------
-    (H, W) int32 ndarray
+    int32 ndarray of the same shape
     dict of int to State
         Of those that stayed.
     """
@@ -111,11 +114,16 @@ def merge_prediction(
             continue
         if (mask & closed[box]).any():
             # what a person's nucleus cuts off is no nucleus of its own
-            pieces = ndimage.label(free, np.ones((3, 3)))[0]
+            pieces = ndimage.label(free, np.ones((3,) * free.ndim))[0]
             free = pieces == 1 + int(np.argmax(np.bincount(pieces[pieces > 0])[1:]))
         if 2 * free.sum() > mask.sum():
             composite[box][free] = first + number
     result = keep_numbers(composite, labels)
+    if taken:
+        new = np.setdiff1d(result[result > 0], labels)
+        table = np.arange(int(result.max(initial=0)) + 1, dtype=np.int32)
+        table[new] = max(taken, first) + 1 + np.arange(len(new))
+        result = table[result]
     result = np.where((labels < 0) & (result == 0), -1, result).astype(np.int32)
     present = set(np.unique(result).tolist())
     return result, {n: State(s) for n, s in states.items() if n in kept and n in present}

@@ -10,7 +10,8 @@ from qtpy.QtCore import QObject, QTimer
 
 from ..errors import NucleisegError
 from .bridge import Bridge
-from .layers import kind_of
+from .desk import is_corrected
+from .layers import kind_of, plane_of
 from .widgets import listen
 
 
@@ -32,9 +33,15 @@ class Again:
         listen(owner, [(bridge.session.state_changed, self._on_state)])
 
     def images(self) -> list[Image]:
-        """Give the open images that were segmented already."""
+        """Give the open images that were segmented or corrected already."""
         layers = self._bridge.viewer.layers
-        return [x for x in layers if isinstance(x, Image) and self._bridge.result_of(x) is not None]
+        return [x for x in layers if isinstance(x, Image) and self._has_nuclei(x)]
+
+    def _has_nuclei(self, layer: Image) -> bool:
+        bridge = self._bridge
+        is_stack = kind_of(layer) == "stack"
+        plane = plane_of(layer, bridge.viewer.dims.current_step) if is_stack else ()
+        return bridge.result_of(layer, plane) is not None or is_corrected(bridge.viewer, layer)
 
     def start(self) -> None:
         """Segment them all."""

@@ -158,6 +158,15 @@ class AnnotatedChooser(QWidget):
         self._planes = {}
         return items
 
+    @property
+    def places(self) -> tuple[dict[str, tuple[Any, tuple[int, ...]]], dict[str, Path]]:
+        """Where the micrographs of the last `items` are: layers with planes, and files."""
+        return self._planes, self._paths
+
+    @places.setter
+    def places(self, places: tuple[dict[str, Any], dict[str, Any]]) -> None:
+        self._planes, self._paths = places
+
     def layer_of(self, name: str) -> tuple[Image | None, tuple[int, ...]]:
         """Give the layer that shows a micrograph of the last `items`, and the plane it is."""
         found, plane = self._planes.get(name, (lambda: None, ()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from napari.layers import Image, Labels
@@ -60,6 +61,21 @@ def show_before_after(
     made[0].visible = False
     viewer.layers.selection.active = made[1]
     return made
+
+
+def show_if_there(
+    viewer: weakref.ref[Any], image: weakref.ref[Image], old: str, new: str, found: BeforeAfter
+) -> None:
+    """Do so where viewer and image are still there.
+
+    Raises
+    ------
+    ShapeError
+        If the image has another size by now.
+    """
+    alive, layer = viewer(), image()
+    if alive is not None and layer is not None and layer in alive.layers:
+        show_before_after(alive, layer, found, old, new)
 
 
 def in_words(found: BeforeAfter) -> str:

@@ -115,8 +115,8 @@ class Bridge:
             weakref.WeakKeyDictionary()
         )
         self._placed: weakref.WeakKeyDictionary[Layer, Placed] = weakref.WeakKeyDictionary()
-        # puts a new result around what a person corrected in the last one; says so, or nothing
-        self.merge: Callable[[Labels, np.ndarray], str] = lambda *_: ""
+        # puts a new result around what a person corrected; gives that layer and says so, or nothing
+        self.merge: Callable[..., tuple[Labels, str] | None] = lambda *_: None
         self.session.event.connect(self._on_event)
         viewer.layers.events.removed.connect(self._on_removed)
         weakref.finalize(viewer, _let_go, self.session, child, self.learning)
@@ -287,11 +287,12 @@ class Bridge:
     def _put(self, layer: Layer, key: Key, labels: np.ndarray, manifest: dict[str, Any]) -> Labels:
         """Put a result above its image, in the place of its last one unless that was changed."""
         viewer, result = self.viewer, self.result_of(layer, key)
-        merged = "" if result is None else self.merge(result, labels)
-        if merged:
-            result.metadata = {**result.metadata, RESULT: manifest}
-            self.session.event.emit(Notice(merged))
-            return result
+        merged = self.merge(layer, key, result, labels)
+        if merged is not None:
+            corrected, said = merged
+            corrected.metadata = {**corrected.metadata, RESULT: manifest}
+            self.session.event.emit(Notice(said))
+            return corrected
         why = "" if result is None else self._why_kept(result)
         if result is not None and not why:
             _forget_edits(result)

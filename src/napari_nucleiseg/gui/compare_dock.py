@@ -27,18 +27,18 @@ from ..comparing import (
     ComparisonDone,
     ModelScores,
     NotCompared,
-    Row,
     Told,
     summarise,
     write_tables,
 )
 from ..errors import NucleisegError, SettingError
 from ..events import Event
-from ..keeping import KeptLabels
 from ..session import COMPARING, Opened
 from . import memory
 from .annotated_chooser import AnnotatedChooser
 from .bridge import bridge_of
+from .closing import end_when_closed
+from .compared_results import compared_results
 from .layers import path_of
 from .model_card import tooltip
 from .outcome import Outcome
@@ -68,11 +68,7 @@ class CompareDock(QWidget):
         super().__init__()
         self._bridge = bridge_of(napari_viewer)
         self._viewer, self._session = self._bridge.viewer, self._bridge.session
-        self._rows: list[Row] = []
-        self._kept = KeptLabels()
-        self._manifests: dict[tuple[str, str], dict[str, Any]] = {}
-        self._at: Comparing | None = None
-        self._began = 0.0
+        self._results_so_far = compared_results(self._bridge)
         # result to show as soon as its image is open, and the image's file
         self._pending: tuple[str, str, Path] | None = None
         self._kept_wishes = memory.recall().get("compare", {})
@@ -98,12 +94,14 @@ class CompareDock(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self.tabs)
+        end_when_closed(self)
         self.setMinimumWidth(260)
 
         self._listen()
         self.show_models()
         self.images.recall(self._kept_wishes)
         self.study.folder.setText(str(self._kept_wishes.get("study") or ""))
+        self._show_results()
         self._show_state(self._session.state)
         self._paint()
 
@@ -230,9 +228,9 @@ class CompareDock(QWidget):
             self.outcome.say_state("running" if is_busy else said, self._session.doing * is_busy)
             return
         more = ""
-        at = self._at
+        at, rows = self._results_so_far.at, self._results_so_far.rows
         if state == "running":
-            more = "getting ready"
+            more = "getting ready" if at is None else self._place(at)
         elif state == "stopping":
             more = "after this tile"
         elif state == "cancelled" and at is not None:
@@ -240,18 +238,42 @@ class CompareDock(QWidget):
                 f"at model {at.model_number} of {at.models}, image {at.image_number} of {at.images}"
             )
         self.outcome.say_state(state, more)
-        if state == "cancelled" and self._rows:
-            self._show_scores(summarise(self._rows))
+        if state == "cancelled" and rows:
+            self._show_scores(summarise(rows))
 
     def _enable_results(self) -> None:
-        self._results.setVisible(bool(self._rows))
+        self._results.setVisible(bool(self._results_so_far.rows))
         self.show_button.setEnabled(bool(self.table.selectedItems()))
         self.save_button.setEnabled(not self._session.is_busy)
 
     def _show_scores(self, models: tuple[ModelScores, ...]) -> None:
         self.table.show_models(models)
-        self.plot.show_scores(models, self._rows)
+        self.plot.show_scores(models, self._results_so_far.rows)
         self._results.show()
+
+    def _show_results(self) -> None:
+        """Show what was compared before this dock was opened."""
+        known = self._results_so_far
+        self.images.places = known.places
+        for line in known.rows:
+            self.table.add_row(line)
+        for said in known.said:
+            self.outcome.say(said)
+        if known.failure is not None:
+            self.outcome.fail(known.failure)
+        if known.done is not None:
+            self._show_done(known.done)
+        elif known.rows:
+            self._show_scores(summarise(known.rows, judge=not self._session.is_busy))
+        self.bar.setValue(0 if known.at is None else round(1000 * known.at.share))
+
+    def _show_done(self, done: ComparisonDone) -> None:
+        self._show_scores(done.models)
+        self.outcome.say_result(wording.comparison(done.models))
+        self.outcome.say_scores(wording.differences(done.models))
+
+    def _place(self, at: Comparing) -> str:
+        return wording.comparing(at, time.monotonic() - self._results_so_far.began)
 
     def _paint(self) -> None:
         """Take the colours of napari's theme."""
@@ -276,29 +298,23 @@ class CompareDock(QWidget):
             self.outcome.fail(error)
             self.outcome.say_state("failed")
             return
-        self._rows, self._manifests, self._kept = [], {}, KeptLabels()
-        self._at, self._pending, self._began = None, None, time.monotonic()
+        self._pending = None
+        self._results_so_far.begin(self.images.places)
         self.table.clear_scores()
         self.bar.setValue(0)
-        self._session.compare(models, items, self._kept)
+        self._session.compare(models, items, self._results_so_far.kept)
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Comparing):
-            self._at = event
             self.bar.setValue(round(1000 * event.share))
-            said = wording.comparing(event, time.monotonic() - self._began)
-            self.outcome.say_state("running", said)
+            self.outcome.say_state("running", self._place(event))
         elif isinstance(event, Compared):
-            self._rows.append(event.row)
-            self._manifests[event.row.model, event.row.image] = event.manifest
             self.table.add_row(event.row)
-            self._show_scores(summarise(self._rows, judge=False))
+            self._show_scores(summarise(self._results_so_far.rows, judge=False))
         elif isinstance(event, NotCompared | Told):
             self.outcome.say(event.text)
         elif isinstance(event, ComparisonDone):
-            self._show_scores(event.models)
-            self.outcome.say_result(wording.comparison(event.models))
-            self.outcome.say_scores(wording.differences(event.models))
+            self._show_done(event)
         elif isinstance(event, Opened):
             self._show_pending()
 
@@ -332,8 +348,8 @@ class CompareDock(QWidget):
         try:
             shown = self._bridge.show_labels(
                 layer,
-                self._kept[model, image],
-                self._manifests[model, image],
+                self._results_so_far.kept[model, image],
+                self._results_so_far.manifests[model, image],
                 short_name(model),
                 plane,
             )
@@ -371,7 +387,7 @@ class CompareDock(QWidget):
         if not found:
             return
         try:
-            paths = write_tables(Path(found), self._rows)
+            paths = write_tables(Path(found), self._results_so_far.rows)
         except NucleisegError as error:
             self.outcome.fail(error)
             return

@@ -23,7 +23,7 @@ from .correctable import candidates
 from .desk import desk_of
 from .forms import ElidedComboBox, Fold, shrink
 from .keeping_bar import KeepingBar
-from .keys import Keys
+from .keys import take_key
 from .layers import plane_of
 from .model_view import ModelView
 from .outcome import Outcome
@@ -73,7 +73,8 @@ class CorrectDock(QWidget):
         view = ModelView(self._session, self)
         self.actions = CorrectActions(self._desk, self.tools, view, self.states)
         self.act = self.actions.act
-        self.keys = Keys(self._viewer, KEYS, self.actions.act)
+        for key, name in KEYS.items():
+            take_key(self._viewer, self, key, self.actions.act, name)
         self._writing = QTimer(self, singleShot=True, interval=WRITE_MS)
         self._writing.timeout.connect(self._write)
         self._drawing = QTimer(self, singleShot=True, interval=0)
@@ -191,7 +192,7 @@ class CorrectDock(QWidget):
             (viewer.events.theme, self._paint),
         ]
         listen(self, heard, bare=True)
-        self.destroyed.connect(partial(_let_go, self.keys, self.tools, self.states, viewer))
+        self.destroyed.connect(partial(_let_go, self.tools, self.states, viewer))
 
     # --- what is chosen ----------------------------------------------------------------------
 
@@ -382,8 +383,7 @@ class CorrectDock(QWidget):
         self.buttons.paint(theme)
 
 
-def _let_go(keys: Keys, tools: CanvasTools, states: StatesLayer, viewer: Any, *_: Any) -> None:
-    keys.close()
+def _let_go(tools: CanvasTools, states: StatesLayer, viewer: Any, *_: Any) -> None:
     tools.close()
     if viewer is not None:
         states.remove()

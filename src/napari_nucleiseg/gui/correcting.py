@@ -65,7 +65,7 @@ class Correcting:
         # what the last ranking was for, and its result
         self._ranked: tuple[tuple[Any, ...], list[int], Any] | None = None
         self._planned: Mapping[int, State] | None = None
-        self._late: np.ndarray | None = None
+        self._late: tuple[np.ndarray, tuple[int, ...]] | None = None
         self._done: deque[Step] = deque()
         self._undone: list[Step] = []
         self._count_all()
@@ -230,23 +230,30 @@ class Correcting:
             self._history.add_empty_step()
         return len(new)
 
-    def take_prediction(self, labels: np.ndarray) -> int:
+    def take_prediction(self, labels: np.ndarray, at: tuple[int, ...] = ()) -> int:
         """Fill what no person has decided on with a new prediction; gives the nuclei that stayed.
 
         Parameters
         ----------
         labels : (H, W) int32 ndarray
             What the model finds now.
+        at : tuple of int
+            Of a stack: its plane.
         """
+        plane = self.plane(at)
+        present = np.unique(plane) if at else self.states
+        stay = {n: s for n, s in self.states.items() if n in present}
         if self.layer._block_history:
             # a stroke is under way: it is a step of its own, and known only when it ends
-            self._late = labels
-            return len(self.states)
-        inside = reviewed_mask(self.areas, self.layer.data.shape) if self.areas else None
-        merged, states = merge_prediction(labels, self.layer.data, self.states, inside)
-        change = Change.between(self.layer.data, merged)
+            self._late = labels, at
+            return len(stay)
+        inside = reviewed_mask(self.areas, self.layer.data.shape)[at] if self.areas else None
+        taken = self.highest if at else 0
+        merged, states = merge_prediction(labels, plane, stay, inside, taken)
+        change = Change.between(plane, merged).in_stack(at, self.layer.data.shape)
         if len(change):
-            self._planned = states
+            others = {n: s for n, s in self.states.items() if n not in stay}
+            self._planned = {**others, **states}
             self.layer.data_setitem(change.places(), change.after)
         return len(states)
 
@@ -339,8 +346,8 @@ class Correcting:
     def _take_late(self) -> None:
         """Take the prediction that came during a stroke."""
         late, self._late = self._late, None
-        if late is not None and late.shape == self.layer.data.shape:
-            self.take_prediction(late)
+        if late is not None and late[0].shape == self.layer.data.shape[-2:]:
+            self.take_prediction(*late)
 
 
 def _between(before: Mapping[int, State], after: Mapping[int, State]) -> Step:

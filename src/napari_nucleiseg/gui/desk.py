@@ -21,7 +21,7 @@ from ..errors import ShapeError
 from ..events import Event
 from ..project import Corrected
 from ..session import Task
-from .bridge import Bridge, bridge_of
+from .bridge import Bridge, Key, bridge_of
 from .closing import Asking
 from .correctable import add_nuclei, check, own_file, widen
 from .correcting import Correcting
@@ -202,6 +202,7 @@ class Desk:
             return False
 
         def on_changed(change: Change, states: dict[int, Any]) -> None:
+            self._adopt(correcting)
             if not is_recorded():
                 if place.correcting is correcting and self._now is place:
                     self.changed.emit(change, tuple(states))
@@ -211,7 +212,6 @@ class Desk:
                 change.reverse().apply(before)
                 known = {n: s for n, s in correcting.states.items() if n not in states}
                 place.recording.begin(before, known, correcting.areas)
-                self._adopt(correcting)
             place.recording.record(change, states)
             if place.correcting is correcting and self._now is place:
                 self.changed.emit(change, tuple(states))
@@ -251,21 +251,41 @@ class Desk:
         if layer.ndim == 2 and not layer.name.endswith("· truth"):
             self.bridge.adopt(image, layer)
 
-    def _merge(self, result: Labels, labels: np.ndarray) -> str:
+    def _merge(
+        self, image: Image, key: Key, result: Labels | None, labels: np.ndarray
+    ) -> tuple[Labels, str] | None:
         """Put a new prediction around what a person did; say what was kept, nothing if none."""
-        for place in self._places.values():
-            correcting, _ = place.by_layer.get(result, (None, None))
-            if correcting is None or not self.keeps_on_segmenting:
-                continue
-            if not correcting.is_touched or labels.shape != result.data.shape:
-                continue
-            count = correcting.take_prediction(labels)
-            what = "nucleus was" if count == 1 else "nuclei were"
-            return (
-                f"{count} edited or confirmed {what} kept in {result.name}; the model filled the "
-                "rest. Undo (Ctrl+Z) takes it back."
-            )
-        return ""
+        found = self._to_merge(image, key, result) if self.keeps_on_segmenting else None
+        if found is None:
+            return None
+        correcting, at = found
+        layer = correcting.layer
+        if not correcting.is_touched or labels.shape != layer.data.shape[len(at) :]:
+            return None
+        count = correcting.take_prediction(labels, at)
+        what = "nucleus was" if count == 1 else "nuclei were"
+        where = f"plane {', '.join(str(i + 1) for i in at)} of {layer.name}" if at else layer.name
+        return layer, (
+            f"{count} edited or confirmed {what} kept in {where}; the model filled the "
+            "rest. Undo (Ctrl+Z) takes it back."
+        )
+
+    def _to_merge(
+        self, image: Image, key: Key, result: Labels | None
+    ) -> tuple[Correcting, tuple[int, ...]] | None:
+        """Corrections that a new result of an image belongs to, and where in them."""
+        place = self._places.get(image)
+        chosen = None if place is None else place.correcting
+        at = tuple(part for part in key if isinstance(part, int))
+        if at and at == key and chosen is not None and chosen.is_touched:
+            # the plane of a stack, the nuclei of which are one layer
+            stack = chosen.layer.data.shape[:-2]
+            if len(stack) == len(at) and all(i < n for i, n in zip(at, stack, strict=True)):
+                return chosen, at
+        for other in self._places.values():
+            if result in other.by_layer:
+                return other.by_layer[result][0], ()
+        return None
 
     # --- earlier corrections -----------------------------------------------------------------
 
@@ -439,3 +459,10 @@ def corrected_nuclei(viewer: Any, image: Image, labels: Labels) -> list[int]:
     place = None if desk is None else desk.place_of(image)
     correcting = None if place is None else place.correcting
     return list(correcting.states) if correcting and correcting.layer is labels else []
+
+
+def is_corrected(viewer: Any, image: Image) -> bool:
+    """Whether a person has decided on anything in the nuclei of an image."""
+    desk = _DESKS.get(viewer)
+    place = None if desk is None else desk.place_of(image)
+    return place is not None and place.correcting is not None and place.correcting.is_touched

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Layer
 from napari.utils.theme import get_theme
 from napari.viewer import Viewer
 from qtpy.QtCore import QSize, Qt
@@ -40,11 +40,13 @@ from .error_legend import ColourBar, Legend
 from .folders_view import FoldersView
 from .forms import ElidedComboBox, Fold, shrink
 from .judged_chooser import JudgedChooser
+from .keys import take_key
+from .labels_of_files import labels_of, mark
 from .layers import field_shape, layer_of, pixel_size_um, placement, read_labels_layer
 from .nuclei_table import ERRORS, NucleiTable
 from .outcome import Outcome
 from .score_view import ScoreView
-from .view_link import bind_keys, hear_clicks, look_at, pixel_at
+from .view_link import hear_clicks, look_at, pixel_at
 from .widgets import (
     button,
     column,
@@ -222,7 +224,8 @@ class EvaluateDock(QWidget):
         signals = [(signal, self._show_ticks) for signal in layer_list_signals(viewer)]
         listen(self, [(viewer.events.theme, self._paint), *signals], bare=True)
         hear_clicks(viewer, self, self._on_click)
-        bind_keys(viewer, self, {NEXT: self.next_error, PREVIOUS: self.previous_error})
+        for key, act in ((NEXT, self.next_error), (PREVIOUS, self.previous_error)):
+            take_key(viewer, self, key, act, ready=self._has_table)
 
     # --- what it shows -----------------------------------------------------------------------
 
@@ -277,6 +280,8 @@ class EvaluateDock(QWidget):
             more = "getting ready" if self._at is None else self._at.what
         elif state == "stopping":
             more = "after this step"
+        elif state == "done" and not self.outcome.result.text():
+            state = "idle"  # nothing could be shown
         self.outcome.say_state(state, more)
 
     def _show_ticks(self) -> None:
@@ -356,7 +361,7 @@ class EvaluateDock(QWidget):
         """Show what was read from files; layers of an image opened before are used again."""
         base: Layer | None = None
         if event.micrograph is not None:
-            base = self._again(event.name, Image, event.micrograph.shape)
+            base = self._image(event.name, event.micrograph.shape)
             if base is None:
                 data, settings, _ = layer_of(event.micrograph)
                 base = self._viewer.add_image(data, **{**settings, "name": event.name})
@@ -366,18 +371,19 @@ class EvaluateDock(QWidget):
         made = []
         for kind, labels in (("nuclei", event.prediction), ("truth", event.truth)):
             name = f"{event.name} · {kind}"
-            layer = self._again(name, Labels, labels.shape)
-            # one of the same name may be somebody's corrections
-            if layer is None or not np.array_equal(layer.data, labels):
+            layer = labels_of(self._viewer, name, labels)
+            if layer is None:
+                # one of the same name may be somebody's corrections
                 layer = self._viewer.add_labels(labels, name=name, visible=False, **where)
+                mark(layer, name)
             made.append(layer)
         self.choices.choose(base, *made)
         self._asked = tuple(weakref.ref(x) for x in (base or made[0], *made))
         self._viewer.reset_view()
 
-    def _again(self, name: str, kind: type[Layer], shape: tuple[int, ...]) -> Any:
+    def _image(self, name: str, shape: tuple[int, ...]) -> Image | None:
         for layer in self._viewer.layers:
-            if layer.name == name and type(layer) is kind and field_shape(layer) == shape:
+            if layer.name == name and type(layer) is Image and field_shape(layer) == shape:
                 return layer
         return None
 
@@ -385,7 +391,12 @@ class EvaluateDock(QWidget):
         layers = [reference() for reference in self._asked]
         shape = judged.comparison.truth.shape
         if not layers or any(x is None or x not in self._viewer.layers for x in layers):
-            self.outcome.say("A layer was removed meanwhile, so the result is not shown.")
+            # what is there is of another comparison
+            self._judged = None
+            self._results.hide()
+            self.outcome.say(
+                "A layer was removed meanwhile, so the result is not shown. Compare again."
+            )
             return
         base, *others = layers
         if field_shape(base) != shape:
@@ -430,6 +441,9 @@ class EvaluateDock(QWidget):
 
     def _filter(self) -> None:
         self.table.nuclei.keep(self.filter.currentData())
+
+    def _has_table(self) -> bool:
+        return self._judged is not None
 
     def next_error(self) -> None:
         """Show the next error of the table."""

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import weakref
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Image
 from napari.utils.theme import get_theme
 from napari.viewer import Viewer
 from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QFileDialog, QProgressBar, QTabWidget, QVBoxLayout, QWidget
 
+from .. import wording
 from ..before_after import BeforeAfter
 from ..errors import NucleisegError
-from ..events import Detail, Event, Finetuned, Notice
+from ..events import BatchDone, Detail, EpochDone, Event, Finetuned, Notice
 from ..io import SUFFIXES
-from ..learning_progress import Progress
-from ..lessons import Lesson, adopt, all_unfinished, check_name, unfinished
+from ..lessons import Lesson, all_unfinished, check_name, unfinished
 from . import memory
 from .again import Again
-from .before_after_layers import in_words, show_before_after
+from .before_after_layers import in_words, show_if_there
 from .bridge import bridge_of
 from .check_dock import CheckDock
 from .closing import end_when_closed
@@ -48,12 +49,7 @@ class FinetuneDock(QWidget):
         self._bridge = bridge_of(napari_viewer)
         self._viewer, self._session = self._bridge.viewer, self._bridge.session
         self._learning = self._bridge.learning
-        self._progress = Progress()
-        self._done: Finetuned | None = None
-        self._old_model = ""
         self._found: Lesson | None = None
-        self._looked_at: Image | None = None
-        self._is_looking = False
 
         self.outcome = Outcome()
         self.corrections = CorrectionsChooser(self._bridge, self._ask_for_file)
@@ -90,9 +86,7 @@ class FinetuneDock(QWidget):
 
         self._recall()
         self._listen()
-        self.plot.hide()
-        self._find_unfinished()
-        self._show_state(self._learning.state)
+        self._show_lesson()
         self._paint()
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
@@ -121,10 +115,13 @@ class FinetuneDock(QWidget):
         self.discard_button = button(
             "Discard", self._discard, "Stop, and throw away what was learned"
         )
-        buttons = row(self.pause_button, self.keep_button, self.discard_button)
-        for at in range(3):
-            buttons.layout().setStretch(at, 1 if at == 1 else 0)
-        self._running = column(self.bar, buttons, self.device, spacing=4)
+        self.cancel_button = button(
+            "Cancel", self._learning.cancel, "Stop looking; the new model stays"
+        )
+        buttons = row(self.pause_button, self.discard_button)
+        buttons.layout().setStretch(1, 1)
+        parts = (self.bar, buttons, self.keep_button, self.cancel_button, self.device)
+        self._running = column(*parts, spacing=4)
         return column(self.learn_button, self._running, spacing=6)
 
     def _build_unfinished(self) -> QWidget:
@@ -157,17 +154,45 @@ class FinetuneDock(QWidget):
             (learning.state_changed, self._show_state),
         ]
         listen(self, heard)
-        listen(self, [(self._viewer.events.theme, self._paint)], bare=True)
+        bare = [(learning.began, self._show_lesson), (self._viewer.events.theme, self._paint)]
+        listen(self, bare, bare=True)
 
     # --- what it shows -----------------------------------------------------------------------
 
+    def _show_lesson(self) -> None:
+        """Show what is known of the last lesson, also what came while no dock was open."""
+        learning = self._learning
+        lesson, done, looked = learning.lesson, learning.result, learning.looked
+        self.outcome.clear()
+        self.plot.draw(learning.curve)
+        self.plot.setVisible(lesson is not None)
+        self._about.setText("" if lesson is None else _in_short(lesson))
+        for notice in learning.notices:
+            self._say(notice)
+        if done is None:
+            self.proof.hide()
+        else:
+            self._show_result(done)
+        if looked is not None:
+            self.outcome.say_scores(in_words(looked))
+        if learning.failure is not None:
+            self.outcome.fail(learning.failure)
+        self._show_progress()
+        self._show_state(learning.state)
+
+    def _show_result(self, done: Finetuned) -> None:
+        self.proof.show_result(done)
+        if self._learning.adopted:
+            self.proof.show_adopted(self._learning.adopted, len(self._again.images()))
+        self.outcome.say_result(f"{done.name} is ready")
+
     def _show_state(self, state: str) -> None:
-        learning, progress = self._learning, self._progress
+        learning, progress = self._learning, self._learning.progress
         is_busy, is_open = learning.is_busy, state in ("running", "paused")
         self._running.setVisible(is_busy)
         self.learn_button.setVisible(not is_busy)
         # what is chosen cannot be changed now: its room is for the plots
-        is_learning = is_busy and not self._is_looking
+        is_learning = is_busy and not learning.is_looking
         self._choices.setVisible(not is_learning)
         self._about.setVisible(is_learning)
         self.expert.setVisible(not is_learning)
@@ -176,9 +201,12 @@ class FinetuneDock(QWidget):
         self.proof.setEnabled(not is_busy)
         self.pause_button.setText("Continue" if state == "paused" else "Pause")
         self.pause_button.setEnabled(is_open)
-        self.keep_button.setVisible(not self._is_looking)
         self.keep_button.setEnabled(is_open and progress.is_learning)
         self.discard_button.setEnabled(is_open)
+        for of_learning in (self.pause_button, self.keep_button, self.discard_button):
+            of_learning.setVisible(not learning.is_looking)
+        self.cancel_button.setVisible(learning.is_looking)
+        self.cancel_button.setEnabled(is_open)
         if is_busy:
             self._unfinished.hide()
         else:
@@ -193,7 +221,7 @@ class FinetuneDock(QWidget):
         self.outcome.say_state(state, more)
 
     def _show_progress(self) -> None:
-        progress, state = self._progress, self._learning.state
+        progress, state = self._learning.progress, self._learning.state
         self.bar.setRange(0, 0 if progress.share is None else 1000)
         self.bar.setValue(round(1000 * (progress.share or 0)))
         self.device.setText(progress.device)
@@ -204,17 +232,17 @@ class FinetuneDock(QWidget):
 
     def _find_unfinished(self) -> None:
         """Offer to go on with a fine-tuning that was stopped."""
-        self._found = None
-        try:
-            chosen = self.settings.out("") if self.settings.folder.text().strip() else None
-            found = [*(all_unfinished(chosen) if chosen else ()), *all_unfinished()]
-            self._found = found[0] if found else None
-        except NucleisegError as error:
-            self.outcome.fail(error)
+        places = [self.settings.out("")] if self.settings.folder.text().strip() else []
+        found: list[Lesson] = []
+        for place in (*places, None):
+            whole, damaged = all_unfinished(place)
+            found += whole
+            for error in damaged:
+                self.outcome.say(str(error))
+        self._found = found[0] if found else None
         self._unfinished.setVisible(self._found is not None)
         if self._found is not None:
-            name = self._found.config.name
-            self.unfinished_words.setText(f"{name} has not learned to the end. Go on?")
+            self.unfinished_words.setText(f"{wording.unfinished(self._found)} Go on?")
 
     def _paint(self) -> None:
         """Take the colours of napari's theme."""
@@ -239,11 +267,13 @@ class FinetuneDock(QWidget):
         if earlier is not None and not agrees(
             self,
             f"{earlier.config.name} has not learned to the end. Start anew?",
-            "What it has learned is lost.",
+            f"{wording.unfinished(earlier)} What it has learned is lost.",
             "Start anew",
         ):
             return
-        self._begin(Lesson(data, config, out), prepare)
+        layer = self.corrections.layer
+        source = layer.name if prepare is not None and layer is not None else ""
+        self._begin(Lesson(data, config, out, source), prepare)
 
     def _resume(self) -> None:
         if self._found is not None:
@@ -251,14 +281,6 @@ class FinetuneDock(QWidget):
 
     def _begin(self, lesson: Lesson, prepare: Any, *, resume: bool = False) -> None:
         self._remember()
-        self.outcome.clear()
-        self.proof.hide()
-        self.plot.clear()
-        self.plot.show()
-        self._progress, self._is_looking = Progress(), False
-        self._old_model = lesson.config.model
-        self._about.setText(self._in_short(lesson))
-        self._show_progress()
         self._learning.start(
             lesson,
             prepare,
@@ -266,48 +288,37 @@ class FinetuneDock(QWidget):
             own_process=self.settings.own_process.isChecked(),
         )
 
-    def _in_short(self, lesson: Lesson) -> str:
-        layer = self.corrections.layer
-        is_open = lesson.data.parent == lesson.out and layer is not None
-        where = layer.name if is_open else lesson.data.name
-        return f"{lesson.config.model} → {lesson.config.name} · from {where}"
-
     def _on_event(self, event: Event) -> None:
-        self._progress.hear(event)
-        self.plot.hear(event)
+        learning = self._learning
         self._show_progress()
         if isinstance(event, Finetuned):
-            self._done = event
-            self.proof.show_result(event)
-            self.outcome.say_result(f"{event.name} is ready")
+            self._show_result(event)
         elif isinstance(event, BeforeAfter):
-            self._show_layers(event)
-        elif isinstance(event, Notice) and self._is_worth_saying(event):
-            self.outcome.say(event.text)
+            self.outcome.say_scores(in_words(event))
+        elif isinstance(event, BatchDone) and len(learning.curve.steps) > 1:
+            self.plot.draw_loss(learning.curve)
+        elif isinstance(event, (BatchDone, EpochDone)):
+            self.plot.draw(learning.curve)
+        elif isinstance(event, Notice) and not learning.is_looking:
+            self._say(event)
 
-    def _is_worth_saying(self, event: Notice) -> bool:
-        """Whether a notice is for everybody: epochs and rates are for experts."""
-        if self._is_looking:
-            return False
-        return self.expert.is_open or not isinstance(event, Detail)
+    def _say(self, notice: Notice) -> None:
+        """Say what is for everybody: epochs and rates are for experts."""
+        if self.expert.is_open or not isinstance(notice, Detail):
+            self.outcome.say(notice.text)
 
     def _pause(self) -> None:
         if self._learning.state == "paused":
-            self._progress.go_on()
             self._learning.go_on()
         else:
-            self._progress.pause()
             self._learning.pause()
 
     def _conclude(self) -> None:
-        self._progress.go_on()
         self._learning.conclude()
         self.keep_button.setEnabled(False)
 
     def _discard(self) -> None:
-        if self._is_looking:
-            self._learning.cancel()
-        elif not self._progress.has_learned or agrees(
+        if not self._learning.progress.has_learned or agrees(
             self,
             "Throw away what was learned?",
             "The old model is not touched.",
@@ -324,7 +335,10 @@ class FinetuneDock(QWidget):
             "The model it began with is not touched.",
             "Throw away",
         ):
-            found.end(discard=True)
+            try:
+                found.end(discard=True)
+            except NucleisegError as error:
+                self._fail(error)
             self._find_unfinished()
 
     def _fail(self, error: Exception) -> None:
@@ -336,8 +350,9 @@ class FinetuneDock(QWidget):
 
     def _look(self) -> None:
         """Let both models segment the image that is chosen."""
-        done, layer = self._done, self.corrections.layer
-        if done is None:
+        learning, layer = self._learning, self.corrections.layer
+        done, lesson = learning.result, learning.lesson
+        if done is None or lesson is None:
             return
         if layer is None:
             self.outcome.say("Open an image to see on it what the new model finds.")
@@ -350,39 +365,31 @@ class FinetuneDock(QWidget):
             self._fail(error)
             return
         settings = self.corrections.images.settings
-        self._looked_at, self._is_looking = layer, True
-        self._progress = Progress()
         config = self._session.config.model_copy(update=settings)
-        self._learning.look(micrograph, config, self._old_model, str(done.path))
-
-    def _show_layers(self, found: BeforeAfter) -> None:
-        layer = self._looked_at
-        if layer is None or layer not in self._viewer.layers or self._done is None:
-            return
-        try:
-            show_before_after(self._viewer, layer, found, self._old_model, self._done.name)
-        except NucleisegError as error:
-            self.outcome.fail(error)
-            return
-        self.outcome.say_scores(in_words(found))
+        old, viewer = lesson.config.model, weakref.ref(self._viewer)
+        learning.look(
+            micrograph, config, partial(show_if_there, viewer, weakref.ref(layer), old, done.name)
+        )
 
     def _use(self) -> None:
         """Adopt the new model."""
-        done = self._done
-        if done is None:
+        done, lesson = self._learning.result, self._learning.lesson
+        if done is None or lesson is None:
             return
         if not done.recommended and not agrees(
             self,
             f"{done.name} is not recommended. Use it all the same?",
             f"{done.reason}.",
             "Use it",
-            f"Stay with {self._old_model}",
+            f"Stay with {lesson.config.model}",
         ):
             return
         try:
-            card = adopt(done.path)
+            card = self._learning.adopt()
         except NucleisegError as error:
             self.outcome.fail(error)
+            return
+        if card is None:
             return
         self._session.model = card.name
         self.proof.show_adopted(card.name, len(self._again.images()))
@@ -411,3 +418,8 @@ class FinetuneDock(QWidget):
         )
         if path:
             self._session.open(Path(path))
+
+
+def _in_short(lesson: Lesson) -> str:
+    where = lesson.source or lesson.data.name
+    return f"{lesson.config.model} → {lesson.config.name} · from {where}"

@@ -108,7 +108,8 @@ class FoldersView(QWidget):
             (self._session.failed, self._on_failed),
             (self._session.state_changed, self._show_state),
         ]
-        listen(self, heard)
+        # what the dock shows and Qt deletes with it
+        listen(self.content, heard)
         self.list.hide()
         self.report_button.hide()
         self._show_state(self._session.state)

@@ -8,12 +8,10 @@ import pyqtgraph as pg
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from ..events import BatchDone, EpochDone, Event
+from ..learning_curve import LearningCurve
 from .plots import COLOURS, ThemedPlot
 
 _HEIGHT = 118
-# share of the running mean that a new batch is
-_NEW = 0.15
 _LOSS, _HELD_OUT, _DICE, _IOU = COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[3]
 
 
@@ -63,35 +61,26 @@ class LearningPlot(QWidget):
         self._best = [pg.InfiniteLine(angle=90) for _ in range(2)]
         for plot, line in zip((self.losses, self.scores), self._best, strict=True):
             plot.addItem(line, ignoreBounds=True)
-        self.clear()
+        self.draw(LearningCurve())
 
-    def clear(self) -> None:
-        """Show nothing."""
-        self._steps: list[int] = []
-        self._means: list[float] = []
-        self._epochs: list[tuple[int, dict[str, float]]] = []
-        self._draw()
+    def draw(self, curve: LearningCurve) -> None:
+        """Draw what steps and rounds brought."""
+        self.draw_loss(curve)
+        steps = [step for step, _ in curve.epochs]
+        for line, name in (
+            (self._held_out, "held_out_loss"),
+            (self._dice, "dice"),
+            (self._iou, "iou"),
+        ):
+            line.setData(steps, [scores[name] for _, scores in curve.epochs])
+        best = curve.best_step
+        for line in self._best:
+            line.setVisible(best is not None)
+            line.setValue(best or 0)
 
-    def hear(self, event: Event) -> None:
-        """Draw what a step or a round brought."""
-        if isinstance(event, BatchDone):
-            if self._steps and event.step <= self._steps[-1]:
-                self.clear()  # another training, of the cross-validation
-            before = self._means[-1] if self._means else event.loss
-            self._steps.append(event.step)
-            self._means.append(before + _NEW * (event.loss - before))
-            self._loss.setData(self._steps, self._means)
-        elif isinstance(event, EpochDone) and event.scores and self._steps:
-            self._epochs.append((self._steps[-1], event.scores))
-            self._draw()
-
-    @property
-    def best_step(self) -> int | None:
-        """After how many steps the score on held-out nuclei was highest."""
-        if not self._epochs:
-            return None
-        # of equal ones the last, as in the training
-        return max(self._epochs, key=lambda e: (e[1]["ap"], e[0]))[0]
+    def draw_loss(self, curve: LearningCurve) -> None:
+        """Draw the loss alone: all that changes with a step."""
+        self._loss.setData(curve.steps, curve.losses)
 
     def paint(self, theme: Any) -> None:
         """Take the colours of a theme."""
@@ -107,17 +96,3 @@ class LearningPlot(QWidget):
             symbolBrush=colour,
             symbolPen=None,
         )
-
-    def _draw(self) -> None:
-        steps = [step for step, _ in self._epochs]
-        self._loss.setData(self._steps, self._means)
-        for line, name in (
-            (self._held_out, "held_out_loss"),
-            (self._dice, "dice"),
-            (self._iou, "iou"),
-        ):
-            line.setData(steps, [scores[name] for _, scores in self._epochs])
-        best = self.best_step
-        for line in self._best:
-            line.setVisible(best is not None)
-            line.setValue(best or 0)

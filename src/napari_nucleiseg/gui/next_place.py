@@ -19,7 +19,7 @@ from ..errors import NucleisegError, SettingError
 from ..events import Event
 from ..next_places import Open, Place, PlacesFound, Ranking, find_places
 from .bridge import Bridge
-from .keys import give_back
+from .keys import take_key
 from .layers import kind_of, plane_of, read_layer
 from .outcome import Outcome
 from .pair_layers import look_at
@@ -30,14 +30,6 @@ LOOKING = "Looking where to correct next"
 KEY = "N"
 _ICON_PX = 52
 _PLACES_SHOWN = 4
-
-# what the key does in a viewer, and what it did before
-_Done = Callable[[Any], Any]
-_KEYS: weakref.WeakKeyDictionary[Any, dict[str, tuple[_Done, _Done | None]]] = (
-    weakref.WeakKeyDictionary()
-)
-# the key belongs to a viewer, of which several docks may hold this widget
-_WIDGETS: weakref.WeakKeyDictionary[Any, weakref.WeakSet[NextPlace]] = weakref.WeakKeyDictionary()
 
 
 class NextPlace(QWidget):
@@ -112,7 +104,7 @@ class NextPlace(QWidget):
         ]
         listen(self, heard)
         listen(self, [(self._viewer.events.theme, self._paint)], bare=True)
-        _take_key(self._viewer, self)
+        take_key(self._viewer, self, key, self.go_next, ready=self._has_places)
         self._show_places(())
         self._show_state(self._session.state)
         self._paint()
@@ -123,6 +115,9 @@ class NextPlace(QWidget):
     def places(self) -> tuple[Place, ...]:
         """Places that were found, the least certain first."""
         return self._places
+
+    def _has_places(self) -> bool:
+        return bool(self._places)
 
     def find(self) -> None:
         """Rank the places of all open images that are visible."""
@@ -248,43 +243,3 @@ def _icon(place: Place) -> QIcon:
     kept = Qt.AspectRatioMode.KeepAspectRatio
     smooth = Qt.TransformationMode.SmoothTransformation
     return QIcon(pixmap(place.picture).scaled(_ICON_PX, _ICON_PX, kept, smooth))
-
-
-def _take_key(viewer: Any, widget: NextPlace) -> None:
-    """Let the key move on in the widget that is seen; there may be one in several docks."""
-    widgets = _WIDGETS.setdefault(viewer, weakref.WeakSet())
-    if all(other.key != widget.key for other in widgets):
-        before = viewer.bind_key(widget.key, None, overwrite=True)
-        own = _going_on(widget.key, before)
-        viewer.bind_key(widget.key, own, overwrite=True)
-        _KEYS.setdefault(viewer, {})[widget.key] = own, before
-    widgets.add(widget)
-    widget.destroyed.connect(
-        partial(_leave_key, weakref.ref(viewer), widget.key, weakref.ref(widget))
-    )
-
-
-def _leave_key(alive: weakref.ref[Any], key: str, widget: weakref.ref[NextPlace], *_: Any) -> None:
-    """Give the key back with the last widget that used it."""
-    viewer = alive()
-    if viewer is None:
-        return
-    widgets, taken = _WIDGETS.get(viewer, weakref.WeakSet()), _KEYS.get(viewer, {})
-    widgets.discard(widget())
-    if key in taken and all(other.key != key for other in widgets):
-        give_back(viewer, key, *taken.pop(key))
-
-
-def _going_on(key: str, before: Callable[[Any], Any] | None) -> Callable[[Any], None]:
-    """Move on where places are listed; else do what the key did before, in another dock."""
-
-    def go_to_next_place(viewer: Any) -> None:
-        real = getattr(viewer, "__wrapped__", viewer)
-        with_places = [w for w in _WIDGETS.get(real, ()) if w.places and w.key == key]
-        for widget in sorted(with_places, key=lambda w: not w.isVisible())[:1]:
-            widget.go_next()
-            return
-        if before is not None:
-            before(viewer)
-
-    return go_to_next_place

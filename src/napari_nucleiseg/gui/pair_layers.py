@@ -8,45 +8,45 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 
 from ..doctor import PairRead
+from ..micrograph import Micrograph
 from .bridge import Bridge
-from .layers import field_axes, field_shape, path_of, placement
+from .labels_of_files import labels_of, mark
+from .layers import field_axes, field_shape, layer_of, path_of, placement
 
-# metadata key: micrograph whose true nuclei these are
-LOOKED_AT = "nucleiseg_looked_at"
 # around what is looked at
 MARGIN_PX = 40
 
 
 def show_pair(bridge: Bridge, read: PairRead) -> tuple[Image, Labels]:
-    """Show a training pair; layers that show it already are taken.
+    """Show a training pair; layers that show it already are taken, and brought up to date.
 
-    Pixels that were not reviewed are shown as background: the layer is to be looked at.
+    Pixels that were not reviewed are shown as background: the layer is to be looked at. What
+    somebody has painted in stays.
     """
     viewer, path = bridge.viewer, read.pair.micrograph
-    image = next(
-        (x for x in viewer.layers if isinstance(x, Image) and path_of(x) == path), None
-    ) or bridge.add_micrograph(read.micrograph)
+    image = next((x for x in viewer.layers if isinstance(x, Image) and path_of(x) == path), None)
+    if image is None:
+        image = bridge.add_micrograph(read.micrograph)
+    else:
+        _refresh(image, read.micrograph)
     shown = np.maximum(read.labels, 0)
-    labels = next(
-        (
-            x
-            for x in viewer.layers
-            if isinstance(x, Labels) and x.metadata.get(LOOKED_AT) == str(path)
-        ),
-        None,
-    )
+    labels = labels_of(viewer, str(path), shown, keep_painted=True)
     if labels is None:
-        labels = Labels(
-            shown,
-            name=f"{image.name} · labels",
-            metadata={LOOKED_AT: str(path)},
-            **placement(image),
-        )
+        labels = Labels(shown, name=f"{image.name} · labels", **placement(image))
+        mark(labels, str(path))
         viewer.layers.insert(viewer.layers.index(image) + 1, labels)
     for layer in viewer.layers:
         layer.visible = layer in (image, labels)
     viewer.layers.selection.active = labels
     return image, labels
+
+
+def _refresh(image: Image, micrograph: Micrograph) -> None:
+    """Show the pixels that the file holds now."""
+    data, _, _ = layer_of(micrograph)
+    is_whole = isinstance(image.data, np.ndarray) and isinstance(data, np.ndarray)
+    if is_whole and data.ndim == image.data.ndim and not np.array_equal(data, image.data):
+        image.data = data
 
 
 def look_at(

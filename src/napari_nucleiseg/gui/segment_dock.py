@@ -21,6 +21,7 @@ from ..io import SUFFIXES
 from ..session import Opened, Scored
 from . import memory
 from .bridge import bridge_of
+from .closing import end_when_closed
 from .forms import ElidedComboBox, Fold, Form, shrink
 from .image_chooser import ImageChooser
 from .layers import is_as_in_shell, path_of, pixel_size_um, plane_of
@@ -69,7 +70,6 @@ class SegmentDock(QWidget):
         self._last_tile: TileDone | None = None
         self._is_decoding = False
         self._began = 0.0
-        self._size_um: tuple[float, float] | None = None
         # what was said about each image; which one it is said about now, and which is scored
         self._said: weakref.WeakKeyDictionary[Image, Said] = weakref.WeakKeyDictionary()
         self._about: Callable[[], Image | None] | None = None
@@ -89,6 +89,7 @@ class SegmentDock(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(scrolled(self._column))
+        end_when_closed(self)
         self.setMinimumWidth(260)
 
         self._listen()
@@ -321,7 +322,7 @@ class SegmentDock(QWidget):
             self.bar.setRange(0, 0)
             self.outcome.say_state("running", "separating nuclei")
         elif isinstance(event, Segmented) and self._bridge.asked is self.layer is not None:
-            self.outcome.say_result(wording.result(event, self._size_um))
+            self.outcome.say_result(wording.result(event, pixel_size_um(self.layer)))
             self._scored = weakref.ref(self.layer)
         elif isinstance(event, Scored) and self._scored() is self.layer:
             self.outcome.say_scores(
@@ -343,7 +344,6 @@ class SegmentDock(QWidget):
         if layer is None or self._session.is_busy:
             return
         memory.remember_config(self._session.config)
-        self._size_um = pixel_size_um(layer)
         try:
             self._bridge.segment(layer, images.kind, self.truth_layer, **images.settings)
         except NucleisegError as error:

@@ -72,27 +72,6 @@ def hear_clicks(viewer: Any, owner: QObject, method: Callable[[tuple[float, ...]
     owner.destroyed.connect(partial(_forget, viewer.mouse_drag_callbacks, on_press))
 
 
-def bind_keys(viewer: Any, owner: QObject, keys: dict[str, Callable[[], object]]) -> None:
-    """Let keys call methods of a dock wherever the mouse is; until the owner is deleted."""
-    for key, method in keys.items():
-        told = weakref.WeakMethod(method)
-
-        def on_key(_viewer: Any, told: Any = told) -> None:
-            alive = told()
-            if alive is not None:
-                alive()
-
-        viewer.bind_key(key, on_key, overwrite=True)
-        owner.destroyed.connect(partial(_unbind, weakref.ref(viewer), key, on_key))
-
-
 def _forget(callbacks: list[Any], called: Any, *_: Any) -> None:
     if called in callbacks:
         callbacks.remove(called)
-
-
-def _unbind(viewer: Callable[[], Any], key: str, bound: Any, *_: Any) -> None:
-    alive = viewer()
-    # another dock may have taken the key meanwhile
-    if alive is not None and bound in alive.keymap.values():
-        alive.bind_key(key, None, overwrite=True)
