@@ -6,14 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_nucleiseg.editing import Change, State, delete
 from napari_nucleiseg.errors import FileError, NucleisegError, TrainingError
 from napari_nucleiseg.io import read_labels
-from napari_nucleiseg.project import Corrections, training_labels
+from napari_nucleiseg.project import Corrections, Project, training_labels
 from napari_nucleiseg.project import corrections as module
 from napari_nucleiseg.reviewed import IGNORED, rectangle, whole_image
 
@@ -74,6 +76,28 @@ def test_strokes_during_a_save_are_kept(begun, labels):
     write()
     begun.close()
     assert begun.load().states == {2: State.CONFIRMED}
+
+
+def test_after_the_project_was_closed_nothing_is_written(tmp_path, labels):
+    file = tmp_path / "a.tif"
+    tifffile.imwrite(file, np.zeros(SHAPE, np.uint8))
+    with Project(tmp_path / ".nucleiseg") as project:
+        corrections = project.corrections(project.add(file))
+        corrections.save(labels, {}, [])
+        corrections.record(states={1: State.CONFIRMED})
+        late = corrections.prepare_save(labels * 0, {}, [])
+        assert corrections.is_writable
+    assert not corrections.is_writable
+    files = {path: path.read_bytes() for path in corrections.folder.iterdir()}
+    for write in (
+        partial(corrections.record, delete(labels, 2)),
+        partial(corrections.save, labels, {}, []),
+        late,
+    ):
+        with pytest.raises(FileError, match="The project was closed"):
+            write()
+    assert {path: path.read_bytes() for path in corrections.folder.iterdir()} == files
+    assert corrections.load().states == {1: State.CONFIRMED}
 
 
 def test_of_two_saves_the_later_one_counts(begun, labels):

@@ -195,7 +195,7 @@ def test_whatever_ends_its_thread_is_said_and_loses_no_stroke(
     fail_once(monkeypatch, place, error)
     journal = Journal(tmp_path / "a.bin")
     journal.append(stroke(1))
-    with pytest.raises(FileError, match="out of memory|torn|odd") as raised:
+    with pytest.raises(FileError, match=r"out of memory|torn|odd") as raised:
         journal.flush()
     assert "kept in memory" in str(raised.value)
     assert journal.problem is not None

@@ -7,10 +7,11 @@ stroke goes to the journal at once; what was drawn while the project was being o
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from psygnal import Signal
@@ -22,7 +23,7 @@ from ..project import NAME, Corrections
 from ..reviewed import Area
 from ..session import Task
 from .job import run_in_thread
-from .projects import Beginning, Looked, Projects, look_in, project_in, set_aside
+from .projects import Beginning, Looked, Projects, Waiting, look_in, project_in, set_aside
 
 # nowhere: no place to keep anything; found: earlier corrections wait for a decision
 Stage = Literal[
@@ -35,7 +36,7 @@ class Begun(Event):
     """The project is open and holds the label image that strokes begin with."""
 
     corrections: Corrections
-    notice: str = ""
+    beginning: Beginning
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class Recording:
     def __init__(self, projects: Projects, run: Callable[[Task], None] = run_in_thread) -> None:
         self._projects, self._run = projects, run
         self._corrections: Corrections | None = None
-        self._waiting: list[tuple[Change | None, Mapping[int, State | None], Any]] = []
+        # strokes that came while a project is looked for or made
+        self._waiting: deque[Waiting] = deque()
         self._task: Task | None = None
         self._is_writing = self._is_unwritten = False
         self.stage: Stage = "nowhere"
@@ -100,6 +102,8 @@ class Recording:
         self.file = file
         self.folder = file.parent / NAME if folder is None else project_in(folder)
         self._corrections, self.found, self.problem = None, None, None
+        # what waited for another folder goes there, and here with all else that was done
+        self._waiting = deque(self._waiting)
         self._set("looking")
         folder = self.folder
 
@@ -117,8 +121,7 @@ class Recording:
         corrected = event.corrected
         is_found = corrected is not None and (corrected.strokes or corrected.is_reviewed)
         if not event.is_writable or is_found:
-            self.unkept += len(self._waiting)
-            self._waiting = []
+            self._let_waiting_go()
             self.found = event if event.is_writable else None
             self._set("found" if event.is_writable else "reading")
         else:
@@ -181,17 +184,16 @@ class Recording:
 
         def save(corrections: Corrections) -> None:
             corrections.save(labels, known, areas)
-            while self._waiting:
-                corrections.record(*self._waiting.pop(0))
 
         beginning = Beginning(self._projects, folder, file, save)
+        self._waiting = beginning.waiting
 
         def work() -> Iterator[Event]:
             project, corrections = beginning.perform()
             if corrections is None:
                 yield Looked(None, None, 0.0, (f"{project.notice}.",), is_writable=False)
             else:
-                yield Begun(corrections)
+                yield Begun(corrections, beginning)
 
         self._start(f"Beginning to keep corrections of {file.name}", work())
 
@@ -229,6 +231,7 @@ class Recording:
             try:
                 self._corrections.record(*stroke)
             except FileError as error:
+                self.unkept += 1
                 self._fail(error)
                 return
             self._is_unwritten = True
@@ -274,14 +277,13 @@ class Recording:
     # --- jobs ------------------------------------------------------------------------------
 
     def _start(self, title: str, events: Iterator[Event]) -> None:
-        if self._task is not None:
-            self._task.cancelled = True
+        # an earlier one is not cancelled: what it has still to tell may be of strokes
 
         def on_event(event: Event) -> None:
-            if self._task is not task:
-                return
             if isinstance(event, Begun):
-                self._on_begun(event)
+                self._on_begun(event, self._task is task)
+            elif self._task is not task:
+                return
             elif isinstance(event, Looked):
                 self._on_looked(event)
 
@@ -292,18 +294,25 @@ class Recording:
         task = self._task = Task(title, events, on_event, on_failed, lambda: None, lambda: None)
         self._run(task)
 
-    def _on_begun(self, event: Begun) -> None:
-        self._corrections = event.corrections
-        waiting, self._waiting = self._waiting, []
-        self.saved_at = time.time()
-        self._set("recording")
-        for stroke in waiting:
-            self.record(*stroke)
+    def _on_begun(self, event: Begun, is_newest: bool) -> None:
+        try:
+            event.beginning.settle()
+        except FileError as error:
+            if is_newest:
+                self._fail(error)
+            return
+        if is_newest:
+            self._corrections = event.corrections
+            self.saved_at, self._is_unwritten = time.time(), True
+            self._set("recording")
+
+    def _let_waiting_go(self) -> None:
+        self.unkept += len(self._waiting)
+        self._waiting = deque()
 
     def _fail(self, error: Exception) -> None:
         self.problem = error
-        self.unkept += len(self._waiting)
-        self._waiting = []
+        self._let_waiting_go()
         self._set("failed")
         self.failed.emit(error)
 

@@ -95,10 +95,18 @@ class Corrections:
     """
 
     def __init__(self, folder: Path, *, writable: bool = True) -> None:
-        self.folder, self.is_writable = folder, writable
+        self.folder, self._is_writable = folder, writable
+        self._is_closed = False
         self._journal: Journal | None = None
         self._saving = threading.Lock()
+        # held for a moment only: whoever draws waits for it
+        self._taking = threading.Lock()
         self._saved, self._given = -1, 0
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether strokes can be kept: not any more once it was closed."""
+        return self._is_writable and not self._is_closed
 
     @property
     def exist(self) -> bool:
@@ -186,19 +194,22 @@ class Corrections:
         Raises
         ------
         FileError
-            If the project is open for reading only, or nothing was saved to begin with.
+            If the project is open for reading only or was closed, or nothing was saved to begin
+            with.
         """
-        self._check_writable()
-        if not self.exist:
-            raise FileError(
-                "Corrections need a label image to begin with",
-                str(self.folder),
-                "Save the label image once, then record what changes in it",
-            )
-        if self._journal is None:
-            self._journal = Journal(self.folder / f"journal-{self._next():06d}.bin")
         areas = None if reviewed is None else tuple(reviewed)
-        self._journal.append(Stroke(change, None if states is None else dict(states), areas))
+        stroke = Stroke(change, None if states is None else dict(states), areas)
+        with self._taking:
+            self._check_writable()
+            if not self.exist:
+                raise FileError(
+                    "Corrections need a label image to begin with",
+                    str(self.folder),
+                    "Save the label image once, then record what changes in it",
+                )
+            if self._journal is None:
+                self._journal = Journal(self.folder / f"journal-{self._next():06d}.bin")
+            self._journal.append(stroke)
 
     def save(
         self, labels: np.ndarray, states: Mapping[int, State], reviewed: Iterable[Area]
@@ -216,14 +227,16 @@ class Corrections:
         Raises
         ------
         FileError
-            If the project is open for reading only; the writing, if the disk refuses.
+            If the project is open for reading only or was closed; the writing, if the disk refuses
+            or the project was closed meanwhile.
         """
-        self._check_writable()
-        number = self._next()
-        if self._journal is None:
-            self._journal = Journal(self.folder / f"journal-{number:06d}.bin")
-        else:
-            self._journal.rotate(self.folder / f"journal-{number:06d}.bin")
+        with self._taking:
+            self._check_writable()
+            number = self._next()
+            if self._journal is None:
+                self._journal = Journal(self.folder / f"journal-{number:06d}.bin")
+            else:
+                self._journal.rotate(self.folder / f"journal-{number:06d}.bin")
         record = {
             "format": FORMAT,
             "version": VERSION,
@@ -236,6 +249,8 @@ class Corrections:
 
     def _save(self, number: int, labels: np.ndarray, record: dict[str, Any]) -> None:
         with self._saving:
+            # another window may have it by now
+            self._check_writable()
             if number <= self._saved:  # a later save was faster
                 return
             write_whole(self.folder / str(record["labels"]), partial(_write_array, labels))
@@ -253,13 +268,21 @@ class Corrections:
             self._journal.flush()
 
     def close(self) -> None:
-        """Write what is left, and end."""
-        if self._journal is not None:
+        """Write what is left, and end: nothing is taken any more."""
+        with self._saving, self._taking:
+            self._is_closed = True
             journal, self._journal = self._journal, None
+        if journal is not None:
             journal.close()
 
     def _check_writable(self) -> None:
-        if not self.is_writable:
+        if self._is_closed:
+            raise FileError(
+                "The project was closed; what is done now is not kept",
+                str(self.folder.parent.parent),
+                "Save the label image as a file, or open the image again",
+            )
+        if not self._is_writable:
             raise FileError(
                 "The project is open for reading only",
                 str(self.folder.parent.parent),
