@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_nucleiseg.editing import Change, State, delete
+from napari_nucleiseg.editing import Change, Emptying, State, delete, nowhere
 from napari_nucleiseg.errors import FileError, NucleisegError, TrainingError
 from napari_nucleiseg.io import read_labels
 from napari_nucleiseg.project import Corrections, Project, training_labels
@@ -54,6 +54,30 @@ def test_strokes_come_back_in_their_order(begun, labels):
     assert untouched.strokes == 3
     assert untouched.states == {1: State.CONFIRMED}
     assert (untouched.labels == 2).any()
+
+
+def test_emptied_places_are_kept_by_strokes_and_by_a_save(begun, labels):
+    change = delete(labels, 2)
+    step = Emptying.by(change, nowhere())
+    begun.record(change, {2: None}, emptied=step)
+    begun.flush()
+    where = np.flatnonzero(labels == 2)
+    assert np.array_equal(begun.load().emptied, where)
+    assert begun.load().holds_work
+    change.apply(labels)
+    begun.save(labels, {}, [], where)
+    assert begun.load().strokes == 0
+    assert np.array_equal(begun.load().emptied, where)
+    assert begun.load().holds_work
+    assert not begun.load().is_reviewed
+    begun.record(change.reverse(), emptied=step.reverse())
+    begun.flush()
+    assert not begun.load().emptied.size
+    # places beside the image
+    text = (begun.folder / "state.json").read_text()
+    (begun.folder / "state.json").write_text(text.replace('"emptied": [', '"emptied": [-3, 1, '))
+    with pytest.raises(FileError, match="do not fit"):
+        begun.load()
 
 
 def test_a_save_takes_the_strokes_in_and_other_programs_read_it(begun, labels):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_nucleiseg.editing import Change, State
+from napari_nucleiseg.editing import Change, Emptying, State
 from napari_nucleiseg.errors import FileError
 from napari_nucleiseg.project import Journal, Stroke, read_journal
 from napari_nucleiseg.project import journal as module
@@ -33,7 +33,11 @@ def strokes(draw):
         | st.dictionaries(st.integers(1, 2**31), st.none() | st.sampled_from(State), max_size=4)
     )
     reviewed = draw(st.sampled_from([None, (), (whole_image(SHAPE),)]))
-    return Stroke(change, states, reviewed)
+    emptied = None
+    if draw(st.booleans()):
+        sides = (sorted(draw(st.sets(st.integers(0, 53), max_size=5))) for _ in range(2))
+        emptied = Emptying(*(np.array(side, np.int64) for side in sides))
+    return Stroke(change, states, reviewed, emptied)
 
 
 def same(a: Stroke, b: Stroke) -> bool:
@@ -42,6 +46,12 @@ def same(a: Stroke, b: Stroke) -> bool:
     if a.change is not None:
         for name in ("indices", "after", "shape"):
             if not np.array_equal(getattr(a.change, name), getattr(b.change, name)):
+                return False
+    if (a.emptied is None) != (b.emptied is None):
+        return False
+    if a.emptied is not None:
+        for name in ("gained", "lost"):
+            if not np.array_equal(getattr(a.emptied, name), getattr(b.emptied, name)):
                 return False
     return a.states == b.states and a.reviewed == b.reviewed
 

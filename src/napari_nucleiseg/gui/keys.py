@@ -45,11 +45,11 @@ class Keys:
 
 
 def give_back(
-    viewer: Any, key: str, own: Callable[[Any], Any], before: Callable[[Any], Any] | None
+    owner: Any, key: str, own: Callable[[Any], Any], before: Callable[[Any], Any] | None
 ) -> None:
     """Let a key do what it did before, unless somebody else has taken it meanwhile."""
-    bound = viewer.bind_key(key, None, overwrite=True)
-    viewer.bind_key(key, before if bound is own else bound, overwrite=True)
+    bound = owner.bind_key(key, None, overwrite=True)
+    owner.bind_key(key, before if bound is own else bound, overwrite=True)
 
 
 def _pressed(method: weakref.WeakMethod, name: str) -> Callable[[Any], None]:

@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +14,11 @@ import numpy as np
 from napari.utils.notifications import show_error
 
 from .. import wording
-from ..editing import Change, State
 from ..errors import ShapeError
 from ..events import Event
-from ..project import NAME, Corrected, Corrections, Project, is_project
-from ..reviewed import Area
+from ..project import NAME, Corrected, Corrections, Project, Stroke, is_project
 from ..session import Task
 from .job import run_in_thread
-
-# a stroke that waits for its project
-Waiting = tuple[Change | None, Mapping[int, State | None] | None, tuple[Area, ...] | None]
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ class Beginning:
 
     Attributes
     ----------
-    waiting : deque of Waiting
+    waiting : deque of Stroke
         Strokes that came meanwhile, of this place alone: another save may be under way.
     """
 
@@ -70,7 +65,7 @@ class Beginning:
     ) -> None:
         self._projects, self._file, self._save = projects, file, save
         self.folder = folder
-        self.waiting: deque[Waiting] = deque()
+        self.waiting: deque[Stroke] = deque()
         self._settling = threading.Lock()
         self._project: Project | None = None
         self._corrections: Corrections | None = None
@@ -100,7 +95,7 @@ class Beginning:
         if self._corrections is not None:
             with self._settling:
                 while self.waiting:
-                    self._corrections.record(*self.waiting.popleft())
+                    self._corrections.keep(self.waiting.popleft())
 
     def _forget(self) -> None:
         if self in self._projects.pending:

@@ -16,14 +16,14 @@ from typing import Literal
 import numpy as np
 from psygnal import Signal
 
-from ..editing import Change, State
+from ..editing import Change, Emptying, State
 from ..errors import FileError
 from ..events import Event
-from ..project import NAME, Corrections
+from ..project import NAME, Corrections, Stroke
 from ..reviewed import Area
 from ..session import Task
 from .job import run_in_thread
-from .projects import Beginning, Looked, Projects, Waiting, look_in, project_in, set_aside
+from .projects import Beginning, Looked, Projects, look_in, project_in, set_aside
 
 # nowhere: no place to keep anything; found: earlier corrections wait for a decision
 Stage = Literal[
@@ -75,7 +75,7 @@ class Recording:
         self._projects, self._run = projects, run
         self._corrections: Corrections | None = None
         # strokes that came while a project is looked for or made
-        self._waiting: deque[Waiting] = deque()
+        self._waiting: deque[Stroke] = deque()
         self._task: Task | None = None
         self._is_writing = self._is_unwritten = False
         self.stage: Stage = "nowhere"
@@ -119,7 +119,7 @@ class Recording:
         for sentence in event.notices:
             self.said.emit(sentence)
         corrected = event.corrected
-        is_found = corrected is not None and (corrected.strokes or corrected.is_reviewed)
+        is_found = corrected is not None and corrected.holds_work
         if not event.is_writable or is_found:
             self._let_waiting_go()
             self.found = event if event.is_writable else None
@@ -164,7 +164,11 @@ class Recording:
     # --- strokes ---------------------------------------------------------------------------
 
     def begin(
-        self, labels: np.ndarray, states: Mapping[int, State], areas: tuple[Area, ...]
+        self,
+        labels: np.ndarray,
+        states: Mapping[int, State],
+        areas: tuple[Area, ...],
+        emptied: np.ndarray | None = None,
     ) -> None:
         """Make the project if there is none, and save what strokes begin with.
 
@@ -174,6 +178,8 @@ class Recording:
             A copy that nobody changes.
         states : mapping of int to State
         areas : tuple of Area
+        emptied : (N,) int64 ndarray, optional
+            Places that a person emptied, as flat indices.
         """
         folder, file = self.folder, self.file
         if folder is None or file is None:
@@ -183,7 +189,7 @@ class Recording:
         known = dict(states)
 
         def save(corrections: Corrections) -> None:
-            corrections.save(labels, known, areas)
+            corrections.save(labels, known, areas, emptied)
 
         beginning = Beginning(self._projects, folder, file, save)
         self._waiting = beginning.waiting
@@ -222,14 +228,16 @@ class Recording:
         change: Change | None = None,
         states: Mapping[int, State | None] | None = None,
         areas: tuple[Area, ...] | None = None,
+        emptied: Emptying | None = None,
     ) -> None:
         """Keep a stroke; returns at once."""
-        stroke = (change if change is not None and len(change) else None, states or None, areas)
-        if all(part is None for part in stroke):
+        pixels = change if change is not None and len(change) else None
+        stroke = Stroke(pixels, states or None, areas, emptied or None)
+        if not stroke:
             return
         if self.stage == "recording" and self._corrections is not None:
             try:
-                self._corrections.record(*stroke)
+                self._corrections.keep(stroke)
             except FileError as error:
                 self.unkept += 1
                 self._fail(error)

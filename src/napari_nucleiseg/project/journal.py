@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ..editing import Change, State
+from ..editing import Change, Emptying, State
 from ..errors import FileError, reason
 from ..reviewed import Area, as_records, from_records
 
@@ -47,11 +47,24 @@ class Stroke:
         New states of the nuclei that get one; None forgets that of a nucleus.
     reviewed : tuple of Area or None
         All reviewed areas from now on.
+    emptied : Emptying or None
+        Places that a person emptied, or filled again.
     """
 
     change: Change | None = None
     states: Mapping[int, State | None] | None = None
     reviewed: tuple[Area, ...] | None = None
+    emptied: Emptying | None = None
+
+    def __bool__(self) -> bool:
+        """Whether it says anything."""
+        parts = (self.change, self.states, self.reviewed, self.emptied)
+        return any(part is not None for part in parts)
+
+
+def _steps(indices: np.ndarray) -> bytes:
+    """Ascending numbers as differences, which are small."""
+    return np.diff(indices, prepend=0).astype("<i8").tobytes()
 
 
 def encode(stroke: Stroke) -> bytes:
@@ -61,14 +74,17 @@ def encode(stroke: Stroke) -> bytes:
     if stroke.change is not None:
         change = stroke.change
         header["shape"], header["pixels"] = list(change.shape), len(change)
-        steps = np.diff(change.indices, prepend=0).astype("<i8")
-        arrays = steps.tobytes() + change.after.astype("<i4").tobytes()
+        arrays = _steps(change.indices) + change.after.astype("<i4").tobytes()
     if stroke.states is not None:
         header["states"] = {
             str(n): None if s is None else State(s).name.lower() for n, s in stroke.states.items()
         }
     if stroke.reviewed is not None:
         header["reviewed"] = as_records(stroke.reviewed)
+    if stroke.emptied is not None:
+        gained, lost = stroke.emptied.gained, stroke.emptied.lost
+        header["emptied"] = [len(gained), len(lost)]
+        arrays += _steps(gained) + _steps(lost)
     head = json.dumps(header).encode()
     payload = zlib.compress(_HEADER.pack(len(head)) + head + arrays, 1)
     return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
@@ -77,23 +93,31 @@ def encode(stroke: Stroke) -> bytes:
 def _decode(payload: bytes, source: str) -> Stroke:
     content = zlib.decompress(payload)
     (size,) = _HEADER.unpack_from(content)
-    start = _HEADER.size + size
-    header = json.loads(content[_HEADER.size : start])
-    change = None
+    at = _HEADER.size + size
+    header = json.loads(content[_HEADER.size : at])
+
+    def take(kind: str, count: int) -> np.ndarray:
+        nonlocal at
+        found = np.frombuffer(content, kind, count, at)
+        at += found.nbytes
+        return found
+
+    change = emptied = None
     if "pixels" in header:
-        count = header["pixels"]
-        steps = np.frombuffer(content, "<i8", count, start)
-        after = np.frombuffer(content, "<i4", count, start + steps.nbytes).astype(np.int32)
-        shape = tuple(header["shape"])
+        indices = np.cumsum(take("<i8", header["pixels"]))
+        after = take("<i4", header["pixels"]).astype(np.int32)
         # old numbers are those of the image that the journal is replayed onto
-        change = Change(np.cumsum(steps), np.zeros_like(after), after, shape)
+        change = Change(indices, np.zeros_like(after), after, tuple(header["shape"]))
+    if "emptied" in header:
+        gained, lost = (np.cumsum(take("<i8", count)) for count in header["emptied"])
+        emptied = Emptying(gained, lost)
     states = header.get("states")
     if states is not None:
         states = {int(n): None if s is None else State[s.upper()] for n, s in states.items()}
     reviewed = header.get("reviewed")
     if reviewed is not None:
         reviewed = tuple(from_records(reviewed, source))
-    return Stroke(change, states, reviewed)
+    return Stroke(change, states, reviewed, emptied)
 
 
 def read_journal(path: Path) -> tuple[list[Stroke], int]:
