@@ -17,6 +17,8 @@ from skimage.draw import disk
 from napari_nucleiseg.editing import State
 from napari_nucleiseg.gui.correct_dock import CorrectDock
 from napari_nucleiseg.gui.desk import desk_of
+from napari_nucleiseg.gui.projects import Projects
+from napari_nucleiseg.gui.recording import Recording
 from napari_nucleiseg.project import NAME, Project
 
 SHAPE = (100, 120)
@@ -257,6 +259,8 @@ def test_a_project_is_free_as_soon_as_its_images_are_closed(viewer, qtbot, file)
 HOLDS = """
 import sys
 from pathlib import Path
+from napari_nucleiseg.gui.projects import Projects
+from napari_nucleiseg.gui.recording import Recording
 from napari_nucleiseg.project import Project
 project = Project(Path(sys.argv[1]))
 print("open", flush=True)
@@ -408,6 +412,120 @@ def test_napari_closed_right_after_an_edit_loses_nothing(file, tmp_path):
     found = kept(file)
     assert found.strokes == 2
     assert np.array_equal(found.labels, np.load(tmp_path / "left.npy"))
+
+
+class Turns:
+    """Runs tasks of a recording step by step, as slow threads do."""
+
+    def __init__(self):
+        self.tasks = []
+        self.events = []
+
+    def __call__(self, task):
+        self.tasks.append(task)
+
+    def work(self, at=-1):
+        """The thread of a task does its work; nobody has heard of it yet."""
+        task = self.tasks[at]
+        self.events += [(task, event) for event in task.events]
+
+    def hear(self):
+        """All that was done is told of."""
+        told, self.events = self.events, []
+        for task, event in told:
+            task.on_event(event)
+
+
+def confirmed(corrections):
+    return sorted(n for n, s in corrections.states.items() if s == State.CONFIRMED)
+
+
+@pytest.fixture
+def turns(file):
+    """A recording of the file that is ready to begin, and who runs its tasks."""
+    turns, projects = Turns(), Projects()
+    recording = Recording(projects, turns)
+    recording.look(file)
+    turns.work()
+    turns.hear()
+    assert recording.stage == "ready"
+    yield recording, turns, projects
+    projects.close()
+
+
+def strokes(recording, *numbers):
+    for number in numbers:
+        recording.record(states={number: State.CONFIRMED})
+
+
+@pytest.mark.parametrize("worked", ["before", "between", "after"])
+def test_a_save_takes_the_strokes_of_its_own_place_and_all_of_them(turns, file, tmp_path, worked):
+    recording, turns, projects = turns
+    other = tmp_path / "elsewhere"
+    recording.begin(nuclei(), {}, ())
+    if worked == "before":
+        turns.work()
+    strokes(recording, 1)
+    if worked == "between":
+        turns.work()
+    strokes(recording, 2)
+    # another folder is chosen while the first save is under way
+    recording.look(file, other)
+    strokes(recording, 3)
+    if worked == "after":
+        turns.work(1)
+    turns.work()
+    turns.hear()
+    assert recording.wants_begin
+    assert recording.has_waiting
+    recording.begin(nuclei(), dict.fromkeys([1, 2, 3], State.CONFIRMED), ())
+    strokes(recording, 4)
+    turns.work()
+    turns.hear()
+    strokes(recording, 5)
+    assert recording.keeps_all
+    projects.close()
+    assert confirmed(kept(file, other / NAME)) == [1, 2, 3, 4, 5]
+    assert confirmed(kept(file)) == [1, 2]
+
+
+def test_a_second_save_of_the_same_image_takes_no_stroke_from_the_first(turns, file):
+    recording, turns, projects = turns
+    recording.begin(nuclei(), {}, ())
+    strokes(recording, 1)
+    recording.begin(nuclei(), {1: State.CONFIRMED}, ())
+    strokes(recording, 2)
+    turns.work(1)
+    turns.work(2)
+    turns.hear()
+    strokes(recording, 3)
+    projects.close()
+    assert confirmed(kept(file)) == [1, 2, 3]
+
+
+def test_strokes_between_the_save_and_the_end_of_napari_are_kept(turns, file):
+    recording, turns, projects = turns
+    recording.begin(nuclei(), {}, ())
+    turns.work()
+    strokes(recording, 1, 2)
+    projects.close()  # nobody hears of the save any more
+    assert confirmed(kept(file)) == [1, 2]
+
+
+def test_strokes_after_the_project_was_closed_are_said_not_to_be_kept(turns, file):
+    recording, turns, projects = turns
+    recording.begin(nuclei(), {}, ())
+    turns.work()
+    turns.hear()
+    strokes(recording, 1)
+    projects.close()
+    failed = []
+    recording.failed.connect(failed.append)
+    strokes(recording, 2)
+    assert "The project was closed" in str(failed[0])
+    assert (recording.stage, recording.unkept) == ("failed", 1)
+    assert not recording.keeps_all
+    assert confirmed(kept(file)) == [1]
 
 
 def test_what_is_painted_after_the_dock_was_closed_is_kept_and_marked(viewer, qtbot, file):

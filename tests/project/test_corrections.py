@@ -6,14 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
+import tifffile
 
-from napari_nucleiseg.editing import Change, State, delete
+from napari_nucleiseg.editing import Change, Emptying, State, delete, nowhere
 from napari_nucleiseg.errors import FileError, NucleisegError, TrainingError
 from napari_nucleiseg.io import read_labels
-from napari_nucleiseg.project import Corrections, training_labels
+from napari_nucleiseg.project import Corrections, Project, training_labels
 from napari_nucleiseg.project import corrections as module
 from napari_nucleiseg.reviewed import IGNORED, rectangle, whole_image
 
@@ -54,6 +56,30 @@ def test_strokes_come_back_in_their_order(begun, labels):
     assert (untouched.labels == 2).any()
 
 
+def test_emptied_places_are_kept_by_strokes_and_by_a_save(begun, labels):
+    change = delete(labels, 2)
+    step = Emptying.by(change, nowhere())
+    begun.record(change, {2: None}, emptied=step)
+    begun.flush()
+    where = np.flatnonzero(labels == 2)
+    assert np.array_equal(begun.load().emptied, where)
+    assert begun.load().holds_work
+    change.apply(labels)
+    begun.save(labels, {}, [], where)
+    assert begun.load().strokes == 0
+    assert np.array_equal(begun.load().emptied, where)
+    assert begun.load().holds_work
+    assert not begun.load().is_reviewed
+    begun.record(change.reverse(), emptied=step.reverse())
+    begun.flush()
+    assert not begun.load().emptied.size
+    # places beside the image
+    text = (begun.folder / "state.json").read_text()
+    (begun.folder / "state.json").write_text(text.replace('"emptied": [', '"emptied": [-3, 1, '))
+    with pytest.raises(FileError, match="do not fit"):
+        begun.load()
+
+
 def test_a_save_takes_the_strokes_in_and_other_programs_read_it(begun, labels):
     change = delete(labels, 2)
     begun.record(change)
@@ -74,6 +100,28 @@ def test_strokes_during_a_save_are_kept(begun, labels):
     write()
     begun.close()
     assert begun.load().states == {2: State.CONFIRMED}
+
+
+def test_after_the_project_was_closed_nothing_is_written(tmp_path, labels):
+    file = tmp_path / "a.tif"
+    tifffile.imwrite(file, np.zeros(SHAPE, np.uint8))
+    with Project(tmp_path / ".nucleiseg") as project:
+        corrections = project.corrections(project.add(file))
+        corrections.save(labels, {}, [])
+        corrections.record(states={1: State.CONFIRMED})
+        late = corrections.prepare_save(labels * 0, {}, [])
+        assert corrections.is_writable
+    assert not corrections.is_writable
+    files = {path: path.read_bytes() for path in corrections.folder.iterdir()}
+    for write in (
+        partial(corrections.record, delete(labels, 2)),
+        partial(corrections.save, labels, {}, []),
+        late,
+    ):
+        with pytest.raises(FileError, match="The project was closed"):
+            write()
+    assert {path: path.read_bytes() for path in corrections.folder.iterdir()} == files
+    assert corrections.load().states == {1: State.CONFIRMED}
 
 
 def test_of_two_saves_the_later_one_counts(begun, labels):

@@ -3,15 +3,17 @@ from __future__ import annotations
 import errno
 import os
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_nucleiseg.editing import Change, State
+from napari_nucleiseg.editing import Change, Emptying, State
 from napari_nucleiseg.errors import FileError
 from napari_nucleiseg.project import Journal, Stroke, read_journal
+from napari_nucleiseg.project import journal as module
 from napari_nucleiseg.project.journal import MAGIC, encode
 from napari_nucleiseg.reviewed import whole_image
 
@@ -31,7 +33,11 @@ def strokes(draw):
         | st.dictionaries(st.integers(1, 2**31), st.none() | st.sampled_from(State), max_size=4)
     )
     reviewed = draw(st.sampled_from([None, (), (whole_image(SHAPE),)]))
-    return Stroke(change, states, reviewed)
+    emptied = None
+    if draw(st.booleans()):
+        sides = (sorted(draw(st.sets(st.integers(0, 53), max_size=5))) for _ in range(2))
+        emptied = Emptying(*(np.array(side, np.int64) for side in sides))
+    return Stroke(change, states, reviewed, emptied)
 
 
 def same(a: Stroke, b: Stroke) -> bool:
@@ -40,6 +46,12 @@ def same(a: Stroke, b: Stroke) -> bool:
     if a.change is not None:
         for name in ("indices", "after", "shape"):
             if not np.array_equal(getattr(a.change, name), getattr(b.change, name)):
+                return False
+    if (a.emptied is None) != (b.emptied is None):
+        return False
+    if a.emptied is not None:
+        for name in ("gained", "lost"):
+            if not np.array_equal(getattr(a.emptied, name), getattr(b.emptied, name)):
                 return False
     return a.states == b.states and a.reviewed == b.reviewed
 
@@ -157,3 +169,71 @@ def test_a_full_disk_is_said_and_nothing_is_lost_when_there_is_room_again(tmp_pa
     read, torn = read_journal(tmp_path / "a.bin")
     assert [int(s.change.after[0]) for s in read] == [1, 2, 3]
     assert torn == 0
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Tries again sooner than a person would notice."""
+    monkeypatch.setattr(module, "RETRY_S", 0.05)
+
+
+def fail_once(monkeypatch, place, error):
+    """Let the next call of a function of the journal raise an error."""
+    target, name = {"encode": (module, "encode"), "write": (os, "write"), "sync": (os, "fsync")}[
+        place
+    ]
+    original, errors = getattr(target, name), [error]
+
+    def call(*args):
+        if errors:
+            raise errors.pop()
+        return original(*args)
+
+    monkeypatch.setattr(target, name, call)
+
+
+# that is how a thread tells of its end
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("then", ["append", "flush", "close"])
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [("encode", MemoryError()), ("write", ValueError("torn")), ("sync", RuntimeError("odd"))],
+)
+def test_whatever_ends_its_thread_is_said_and_loses_no_stroke(
+    tmp_path, monkeypatch, impatient, place, error, then
+):
+    fail_once(monkeypatch, place, error)
+    journal = Journal(tmp_path / "a.bin")
+    journal.append(stroke(1))
+    with pytest.raises(FileError, match=r"out of memory|torn|odd") as raised:
+        journal.flush()
+    assert "kept in memory" in str(raised.value)
+    assert journal.problem is not None
+    wanted = [1, 2] if then == "append" else [1]
+    if then == "append":
+        journal.append(stroke(2))
+    elif then == "flush":
+        with suppress(FileError):  # says the old problem, or that all is well again
+            journal.flush()
+    if then != "close":
+        deadline = time.monotonic() + 20
+        while journal.problem is not None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        journal.flush()
+    journal.close()
+    read, torn = read_journal(tmp_path / "a.bin")
+    assert [int(s.change.after[0]) for s in read] == wanted
+    assert torn == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_ends_again_and_again_is_said_at_the_end(tmp_path, monkeypatch):
+    def never(_):
+        raise ValueError("no way")
+
+    monkeypatch.setattr(module, "encode", never)
+    journal = Journal(tmp_path / "a.bin")
+    journal.append(stroke(1))
+    with pytest.raises(FileError, match="no way"):
+        journal.close()

@@ -8,6 +8,7 @@ result into a stack.
 
 from .adding import nucleus_from_maps, nucleus_from_pixels
 from .change import Change
+from .emptied import Emptying, as_runs, from_runs, in_plane, nowhere
 from .operations import (
     delete,
     fill_holes,
@@ -28,14 +29,19 @@ from .states import State, keep_states, merge_prediction, state_image
 __all__ = [
     "ORDERS",
     "Change",
+    "Emptying",
     "State",
+    "as_runs",
     "delete",
     "fill_holes",
+    "from_runs",
     "grow",
+    "in_plane",
     "keep_states",
     "merge",
     "merge_prediction",
     "next_number",
+    "nowhere",
     "nucleus_from_maps",
     "nucleus_from_pixels",
     "order",

@@ -14,6 +14,7 @@ from .change import Change
 from .operations import TOUCHING, next_number
 
 WINDOW_PX = 48
+_NOT_IN_BOX = "Draw the box closer around the nucleus, or paint it with the brush"
 NEAR_PX = 3
 LEAST_PROBABILITY = 0.1
 LEAST_PX = 4
@@ -73,7 +74,7 @@ def nucleus_from_maps(
         raise SettingError(
             "The model sees no nucleus here",
             f"its probability is {top:.2f}",
-            "Drag a box around the nucleus, or paint it",
+            "Drag a box around the nucleus, or paint it" if box is None else _NOT_IN_BOX,
         )
     threshold = min(0.5, max(0.05, top / 2))
     distance = maps[list(names).index("distance")][part] if "distance" in names else None
@@ -214,6 +215,8 @@ def _add(
         wanted = int(np.bincount(found[found > 0]).argmax())
     new = ndimage.binary_fill_holes(found == wanted) & (labels[part] == 0) if wanted else inside
     if not wanted or new.sum() < LEAST_PX:
+        if place is None:
+            raise SettingError("No nucleus stands out in the box", "", _NOT_IN_BOX)
         raise SettingError(
             "No nucleus stands out here", "", "Drag a box around it, or paint the nucleus"
         )

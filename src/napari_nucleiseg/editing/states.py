@@ -65,12 +65,14 @@ def merge_prediction(
     states: Mapping[int, State],
     reviewed: np.ndarray | None = None,
     taken: int = 0,
+    emptied: np.ndarray | None = None,
 ) -> tuple[np.ndarray, dict[int, State]]:
     """Put a new prediction around the nuclei that a person has edited or confirmed.
 
     Those keep every pixel and their numbers. A predicted nucleus takes what they leave free of it,
-    if that is more than half of it and in one piece; else it is dropped. Predicted nuclei that
-    were there before keep their numbers, too.
+    if that is more than half of it and in one piece; else it is dropped. So is one that lies for
+    the most part where a person emptied a place; its outline may reach into such a place
+    otherwise. Predicted nuclei that were there before keep their numbers, too.
 
     Parameters
     ----------
@@ -85,6 +87,8 @@ def merge_prediction(
         is added.
     taken : int
         Highest number in other planes: a nucleus that was not here before gets a higher one.
+    emptied : (N,) int64 ndarray, optional
+        Flat indices of the places that a person emptied; see `Emptying`.
 
     Returns
     -------
@@ -103,6 +107,9 @@ def merge_prediction(
         kept |= {int(n) for n, c in zip(inside, count, strict=True) if 2 * c > sizes[n]}
     stays = np.isin(labels, list(kept)) & (labels > 0)
     closed = stays | (labels < 0) if reviewed is None else stays | (labels < 0) | reviewed
+    decided = closed.copy()
+    if emptied is not None:
+        decided.ravel()[emptied] = True
     composite = np.where(stays, labels, 0).astype(np.int32)
     first = max(0, int(labels.max(initial=0)))
     for number, box in enumerate(ndimage.find_objects(np.maximum(prediction, 0)), start=1):
@@ -110,7 +117,7 @@ def merge_prediction(
             continue
         mask = prediction[box] == number
         free = mask & ~closed[box]
-        if not free.any():
+        if 2 * (mask & ~decided[box]).sum() <= mask.sum():
             continue
         if (mask & closed[box]).any():
             # what a person's nucleus cuts off is no nucleus of its own

@@ -25,6 +25,7 @@ from ..micrograph import Micrograph
 from ..session import Opened, Session
 from . import memory
 from .aids import nuclei_layers
+from .history import forget_edits
 from .in_window import InWindow
 from .job import run_in_thread
 from .layers import (
@@ -56,14 +57,6 @@ def _move(layer: Layer, where: dict[str, Any]) -> None:
             same = np.array_equal(np.asarray(now), np.asarray(value))
         if not same:
             setattr(layer, name, value)
-
-
-def _forget_edits(result: Labels) -> None:
-    """Let napari forget edits that were all undone: done again, they would hit other nuclei."""
-    is_editable, mode = result.editable, result.mode
-    result.editable = False
-    result.editable = is_editable
-    result.mode = mode
 
 
 def fingerprint(data: np.ndarray) -> int:
@@ -295,7 +288,7 @@ class Bridge:
             return corrected
         why = "" if result is None else self._why_kept(result)
         if result is not None and not why:
-            _forget_edits(result)
+            forget_edits(result)
             result.data = labels
             result.metadata = {**result.metadata, RESULT: manifest}
             _move(result, placement(layer))

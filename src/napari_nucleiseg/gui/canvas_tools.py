@@ -9,9 +9,12 @@ import numpy as np
 from napari.layers import Labels
 from psygnal import Signal
 
+from .keys import give_back
+
 Tool = Literal["", "merge", "line", "add"]
 # a press that moves less than this on the screen is a click
 STILL_PX = 4
+_END = "Escape"
 
 
 class CanvasTools:
@@ -45,7 +48,8 @@ class CanvasTools:
         self._viewer = viewer
         self.layer: Labels | None = None
         self._tool: Tool = ""
-        self._could_pan = True
+        # the layer whose key ends the tool, what it does, and what it did before
+        self._bound: tuple[Labels, Any, Any] | None = None
         viewer.mouse_drag_callbacks.append(self._on_mouse)
 
     def close(self) -> None:
@@ -70,8 +74,22 @@ class CanvasTools:
                 layer.mode = "pan_zoom"
             # the mouse draws, it must not move the image
             layer.mouse_pan = not tool
+        self._bind_end(layer if tool else None)
         self._tool = tool
         self.tool_changed.emit(tool)
+
+    def _bind_end(self, layer: Labels | None) -> None:
+        """Let Escape end the tool; the key of a labels layer comes before that of a viewer."""
+        if self._bound is not None:
+            bound, own, before = self._bound
+            give_back(bound, _END, own, before)
+            self._bound = None
+        if layer is not None:
+
+            def end(_layer: Labels) -> None:
+                self.tool = ""
+
+            self._bound = layer, end, layer.bind_key(_END, end, overwrite=True)
 
     def _on_mouse(self, viewer: Any, event: Any) -> Iterator[None]:
         layer = self.layer

@@ -14,7 +14,7 @@ from ..errors import NucleisegError
 from ..model_maps import MapsRead
 from ..reviewed import around_nuclei, rectangle, whole_image
 from .canvas_tools import CanvasTools
-from .correct_tools import ACTIONS, TOOL_HINTS
+from .correct_tools import ACTIONS, TOOL_HINTS, UNDO
 from .correcting import Correcting
 from .desk import Desk
 from .layers import plane_of
@@ -79,10 +79,14 @@ class CorrectActions:
     # --- keys and buttons --------------------------------------------------------------------
 
     def act(self, name: str) -> None:
-        """Do what a button or a key says: one of `ACTIONS`, or ``review ...``."""
+        """Do what a button or a key says: of `ACTIONS` or `UNDO`, ``review ...`` or ``end``."""
         if self._desk.correcting is None:
             return
-        if not name.startswith("review") and self._viewer.dims.ndisplay != 2:
+        if name == "end":
+            self._tools.tool = ""
+        elif name in UNDO:
+            self._try(getattr(self._correcting, name))
+        elif not name.startswith("review") and self._viewer.dims.ndisplay != 2:
             self.began.emit()
             self.failed.emit(
                 NucleisegError("Nuclei are corrected in 2-D", "the view is 3-D", "Press Ctrl+Y")
@@ -226,10 +230,11 @@ class CorrectActions:
 
     def _with_maps(self, then: Callable[[MapsRead], None]) -> None:
         """Do something with what the model sees, as soon as it is known."""
-        correcting, tool = self._correcting, self._tools.tool
+        correcting = self._correcting
 
         def go_on(seen: MapsRead) -> None:
             self._waits = False
+            tool = self._tools.tool
             self.stated.emit("running" if tool else "idle", TOOL_HINTS.get(tool, ""))
             self._try(partial(then, seen))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,20 @@ from . import memory
 from .canvas_tools import CanvasTools
 from .closing import end_when_closed
 from .correct_actions import CorrectActions
-from .correct_tools import KEYS, ORDER_TITLES, REVIEWED, REVIEWS, Legend, ToolButtons
+from .correct_tools import (
+    KEYS,
+    ORDER_TITLES,
+    REVIEWED,
+    REVIEWS,
+    UNDO,
+    Legend,
+    ToolButtons,
+)
 from .correctable import candidates
 from .desk import desk_of
 from .forms import ElidedComboBox, Fold, shrink
 from .keeping_bar import KeepingBar
-from .keys import take_key
+from .keys import shown, take_key
 from .layers import plane_of
 from .model_view import ModelView
 from .outcome import Outcome
@@ -45,6 +54,7 @@ from .widgets import (
 
 # strokes are forced to the disk this long after the last one
 WRITE_MS = 1000
+SIGNS = {"undo": "↶", "redo": "↷"}
 
 
 class CorrectDock(QWidget):
@@ -81,15 +91,25 @@ class CorrectDock(QWidget):
         self._drawing.timeout.connect(self._draw)
         self._showing = QTimer(self, singleShot=True, interval=0)
         self._showing.timeout.connect(self._show_states_now)
+        # layers that were there when a person could choose one
+        self._known: weakref.WeakSet[Any] = weakref.WeakSet(self._viewer.layers)
+        self._knowing = QTimer(self, singleShot=True, interval=0)
+        self._knowing.timeout.connect(self._know)
         self._undrawn: list[tuple[Any, tuple[int, ...]]] = []
 
         self.buttons = ToolButtons(self.act)
         self.legend = Legend()
         self.about = text()
+        self.history = {}
+        for name, (key, tooltip) in UNDO.items():
+            made = self.history[name] = button(SIGNS[name], partial(self.act, name), "")
+            made.setToolTip(f"{tooltip} ({shown(key)})")
+            made.setAccessibleName(name.capitalize())
+            made.setFixedWidth(30)
         self.keeping = KeepingBar(self._desk, self._ask_for_folder)
         self._body = column(
             self.keeping.bar,
-            self.about,
+            row(self.about, *self.history.values()),
             self._build_order(),
             self.buttons,
             self.legend,
@@ -210,6 +230,7 @@ class CorrectDock(QWidget):
 
     def show_layers(self) -> None:
         """List what can be chosen, and keep the choice."""
+        self._knowing.start()
         image, labels = self.image_layer, self.labels_layer
         self._images = [x for x in reversed(self._viewer.layers) if isinstance(x, Image)]
         self._labels = candidates(self._viewer)
@@ -234,8 +255,14 @@ class CorrectDock(QWidget):
         self._choose()
 
     def _follow(self) -> None:
-        """Choose what was selected in the layer list."""
+        """Choose what was selected in the layer list, unless napari did it for a new layer."""
         active = self._viewer.layers.selection.active
+        is_new = active is not None and active not in self._known
+        if is_new:
+            self._known.add(active)
+            if self._is_at_work:
+                self._say_what_is_corrected(active)
+                return
         at = index_of(self._images, active)
         if at >= 0 and active is not self.image_layer:
             self.image.setCurrentIndex(at)
@@ -244,6 +271,24 @@ class CorrectDock(QWidget):
         if at >= 0 and image is not None and active is not self.labels_layer:
             self.nuclei.setCurrentIndex(at)
             self._choose()
+
+    def _know(self) -> None:
+        self._known.update(self._viewer.layers)
+
+    @property
+    def _is_at_work(self) -> bool:
+        correcting = self._desk.correcting
+        return correcting is not None and (correcting.is_touched or bool(self.tools.tool))
+
+    def _say_what_is_corrected(self, new: Any) -> None:
+        image, labels = self.image_layer, self.labels_layer
+        if isinstance(new, Image) and new is not image:
+            self.outcome.say(
+                f"{new.name} was opened; {image.name} is corrected still. Choose the other one "
+                "above when you are ready."
+            )
+        elif new in self._labels and new is not labels:
+            self.outcome.say(f"{new.name} was added; {labels.name} is corrected still.")
 
     def _choose(self) -> None:
         image, labels = self.image_layer, self.labels_layer
@@ -264,6 +309,8 @@ class CorrectDock(QWidget):
         if correcting is not None:
             self._plane = plane_of(correcting.layer, self._viewer.dims.current_step)
         self.buttons.setEnabled(correcting is not None)
+        for made in self.history.values():
+            made.setEnabled(correcting is not None)
         self.order.parentWidget().setEnabled(correcting is not None)
         self._welcome.setVisible(self.labels_layer is None)
         self._body.setVisible(self.image_layer is not None)
@@ -311,12 +358,12 @@ class CorrectDock(QWidget):
         self._undrawn.append((change, numbers))
         self._drawing.start()
         self._show_about()
-        if self._desk.areas is not None:
-            self._desk.areas.show()
         self._writing.start()
 
     def _on_chosen(self) -> None:
         self._show_about()
+        if self.states.layer is None:  # somebody deleted it
+            self._show_states()
         self.states.show_change(None)
 
     def _on_kept(self) -> None:

@@ -55,11 +55,21 @@ ACTIONS = {
     "shrink": Action("Shrink", "Shift-G", "Shrink this nucleus by a pixel", editing.shrink),
     "smooth": Action("Smooth", "Shift-S", "Smooth the outline of this nucleus", editing.smooth),
 }
-KEYS = {action.key: name for name, action in ACTIONS.items()}
+# key and tooltip of what is no step of its own
+UNDO = {
+    "undo": ("Control-Z", "Undo the last step: of a nucleus, a state or a reviewed area"),
+    "redo": ("Control-Shift-Z", "Do again what was undone"),
+}
+END_KEY = "Escape"
+KEYS = {
+    **{action.key: name for name, action in ACTIONS.items()},
+    **{key: name for name, (key, _) in UNDO.items()},
+    END_KEY: "end",
+}
 TOOL_HINTS = {
-    "merge": "click the first of two nuclei · J ends",
-    "line": "draw a line through a nucleus · K ends",
-    "add": "click a missed nucleus, or drag a box · U ends",
+    "merge": "click the first of two nuclei · J or Esc ends",
+    "line": "draw a line through a nucleus · K or Esc ends",
+    "add": "click a missed nucleus, or drag a box · U or Esc ends",
 }
 ORDER_TITLES = {
     "reading": "in reading order",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,16 +14,25 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from .. import editing
-from ..editing import Change, State, keep_states, merge_prediction
+from ..editing import (
+    Change,
+    Emptying,
+    State,
+    in_plane,
+    keep_states,
+    merge_prediction,
+    nowhere,
+)
 from ..errors import SettingError
 from ..model_maps import MapsRead
 from ..reviewed import Area, reviewed_mask
 from .history import History, Way
+from .steps import Step, Steps, between
 
-# what a step does to states: for each nucleus its state before and after, None where it has none
-Step = dict[int, tuple[State | None, State | None]]
 # numbers above this are counted one by one
 MOST_NUMBERS = 1 << 24
+# how often it is asked whether a stroke has ended
+STROKE_MS = 50
 
 
 class Correcting:
@@ -41,17 +51,19 @@ class Correcting:
         Of the nuclei that a person edited or confirmed.
     areas : tuple of Area
         Reviewed areas.
+    emptied : (N,) int64 ndarray
+        Flat indices of pixels of nuclei that a person made background.
     current : int
         Number of the nucleus that is looked at, 0 for none.
-    changed : Signal(Change, dict)
-        Something was done or undone: pixels, and new states by number.
+    changed : Signal(Change, dict, Emptying)
+        Something was done or undone: pixels, new states by number, places emptied or filled.
     reviewed : Signal()
-        The reviewed areas changed.
+        The reviewed areas changed, which is a step that can be undone, too.
     chosen : Signal()
         Another nucleus is looked at.
     """
 
-    changed = Signal(object, object)
+    changed = Signal(object, object, object)
     reviewed = Signal()
     chosen = Signal()
 
@@ -59,20 +71,21 @@ class Correcting:
         self.image, self.layer = image, layer
         self.states: dict[int, State] = {}
         self.areas: tuple[Area, ...] = ()
+        self.emptied = nowhere()
         self.current = 0
         self._sequence: list[int] = []
         self._left = 0
         # what the last ranking was for, and its result
         self._ranked: tuple[tuple[Any, ...], list[int], Any] | None = None
-        self._planned: Mapping[int, State] | None = None
+        self._planned: Step | None = None
         self._late: tuple[np.ndarray, tuple[int, ...]] | None = None
-        self._done: deque[Step] = deque()
-        self._undone: list[Step] = []
+        self._steps = Steps()
         self._count_all()
         self._history = History(layer, self._heard)
 
     def close(self) -> None:
         """Hear no more of the layer."""
+        self._late = None
         self._history.close()
 
     # --- what is there -----------------------------------------------------------------------
@@ -88,8 +101,8 @@ class Correcting:
 
     @property
     def is_touched(self) -> bool:
-        """Whether there is anything of a person's: a state, a reviewed area."""
-        return bool(self.states) or bool(self.areas)
+        """Whether there is anything of a person's: a state, a reviewed area, an emptied place."""
+        return bool(self.states) or bool(self.areas) or bool(self.emptied.size)
 
     def plane(self, at: tuple[int, ...]) -> np.ndarray:
         """Labels of a plane, as a view."""
@@ -97,18 +110,33 @@ class Correcting:
         return view
 
     def restart(self) -> None:
-        """Begin anew, since the layer got other data: its history is gone, too."""
+        """Begin anew, since the layer got other data: its history means nothing any more."""
         self._count_all()
         self._ranked = self._late = None
-        self._done.clear()
-        self._undone.clear()
+        self._history.clear()
+        self._steps.clear()
         self.states = {n: s for n, s in self.states.items() if n in self._sizes}
+        data = np.asarray(self.layer.data).ravel()
+        if self.emptied.size:  # in other data it means nothing; in the same, where it is empty
+            inside = self.emptied[self.emptied < data.size]
+            self.emptied = inside[data[inside] == 0]
         self.choose(self.current if self.current in self._sizes else 0)
 
-    def put(self, states: Mapping[int, State], areas: Collection[Area]) -> None:
-        """Take states and areas that were kept, without telling that anything was done."""
+    def put(
+        self,
+        states: Mapping[int, State],
+        areas: Collection[Area],
+        emptied: np.ndarray | None = None,
+    ) -> None:
+        """Take what was kept beside the labels, without telling that anything was done."""
         self.states = {n: State(s) for n, s in states.items() if s != State.PREDICTED}
         self.areas = tuple(areas)
+        self.emptied = nowhere() if emptied is None else emptied
+
+    def take_over(self, other: Correcting) -> None:
+        """Go on with what was done to the same layer before it was deleted and came back."""
+        self.put(other.states, other.areas, other.emptied)
+        self._steps = other._steps
 
     # --- which nucleus -----------------------------------------------------------------------
 
@@ -226,8 +254,8 @@ class Correcting:
         """Say that nuclei are right; gives how many were not confirmed before."""
         new = [n for n in numbers if self.state_of(n) != State.CONFIRMED]
         if new:
-            self._planned = {**self.states, **dict.fromkeys(new, State.CONFIRMED)}
-            self._history.add_empty_step()
+            after = {**self.states, **dict.fromkeys(new, State.CONFIRMED)}
+            self._do(between(self.states, after), self._history.add_empty_step)
         return len(new)
 
     def take_prediction(self, labels: np.ndarray, at: tuple[int, ...] = ()) -> int:
@@ -245,23 +273,57 @@ class Correcting:
         stay = {n: s for n, s in self.states.items() if n in present}
         if self.layer._block_history:
             # a stroke is under way: it is a step of its own, and known only when it ends
+            if self._late is None:
+                QTimer.singleShot(STROKE_MS, self._take_late)
             self._late = labels, at
             return len(stay)
         inside = reviewed_mask(self.areas, self.layer.data.shape)[at] if self.areas else None
-        taken = self.highest if at else 0
-        merged, states = merge_prediction(labels, plane, stay, inside, taken)
+        merged, states = merge_prediction(
+            labels,
+            plane,
+            stay,
+            inside,
+            self.highest if at else 0,
+            in_plane(self.emptied, at, self.layer.data.shape),
+        )
         change = Change.between(plane, merged).in_stack(at, self.layer.data.shape)
         if len(change):
             others = {n: s for n, s in self.states.items() if n not in stay}
-            self._planned = {**others, **states}
-            self.layer.data_setitem(change.places(), change.after)
+            self._do(
+                between(self.states, {**others, **states}),
+                lambda: self.layer.data_setitem(change.places(), change.after),
+            )
         return len(states)
 
     def review(self, areas: Collection[Area]) -> None:
-        """Set the reviewed areas."""
+        """Set the reviewed areas, as one step that can be undone."""
         if tuple(areas) != self.areas:
-            self.areas = tuple(areas)
-            self.reviewed.emit()
+            step = Step(areas=(self.areas, tuple(areas)))
+            self._do(step, self._history.add_empty_step)
+
+    def undo(self) -> None:
+        """Take the last step back, whatever it was about.
+
+        Raises
+        ------
+        SettingError
+            If there is none.
+        """
+        if not self._history.length:
+            raise SettingError("There is nothing to undo", self.layer.name)
+        self.layer.undo()
+
+    def redo(self) -> None:
+        """Do again what was undone last.
+
+        Raises
+        ------
+        SettingError
+            If there is nothing.
+        """
+        if not self._history.undone:
+            raise SettingError("There is nothing to do again", self.layer.name)
+        self.layer.redo()
 
     def perform(self, change: Change, at: tuple[int, ...]) -> None:
         """Apply a change of a plane as one step that can be undone.
@@ -309,53 +371,55 @@ class Correcting:
             if self._sizes[number] <= 0:
                 del self._sizes[number]
 
+    def _do(self, step: Step, act: Callable[[], None]) -> None:
+        """Do something whose effect beside the pixels is known already."""
+        self._planned = step
+        try:
+            act()
+        finally:
+            # the next step must not take it, should the layer have told of nothing
+            self._planned = None
+
     def _heard(self, change: Change, way: Way) -> None:
         self._count(change)
         if self.layer.ndim > 2:  # a nucleus can be gone from one plane alone
             self._ranked = None
         left = np.array([n for n in change.numbers if n in self._sizes], np.int64)
+        seen = between(self.states, keep_states(self.states, change, left))
         if way == "do":
-            planned, self._planned = self._planned, None
-            after = keep_states(self.states, change, left) if planned is None else planned
-            step = _between(self.states, after)
-            self._done.append(step)
-            self._undone.clear()
-            while len(self._done) > self._history.length:
-                self._done.popleft()
+            step = self._planned or replace(seen, emptied=Emptying.by(change, self.emptied))
+            self._planned = None
+            self._steps.do(step, self._history.length)
         else:
-            source, target = self._done, self._undone
-            if way == "redo":
-                source, target = target, source
-            if source:
-                known = source.pop()
-                target.append(known)
-                step = known if way == "redo" else {n: (b, a) for n, (a, b) in known.items()}
-            else:  # done before anybody listened; napari's history goes on with it all the same
-                step = _between(self.states, keep_states(self.states, change, left))
-                target.append(step if way == "redo" else {n: (b, a) for n, (a, b) in step.items()})
-        for number, (_, state) in step.items():
+            # done before anybody listened, it may have been a person or a model
+            unknown = replace(seen, emptied=Emptying.filled(change, self.emptied))
+            step = self._steps.undo(unknown) if way == "undo" else self._steps.redo(unknown)
+        self._take(step)
+        if len(change) or step.areas is None:
+            states = {n: after for n, (_, after) in step.states.items()}
+            self.changed.emit(change, states, step.emptied)
+        if step.areas is not None:
+            self.reviewed.emit()
+        if self.current and self.current not in self._sizes:
+            self.choose(0)
+
+    def _take(self, step: Step) -> None:
+        for number, (_, state) in step.states.items():
             self.states.pop(number, None)
             if state is not None:
                 self.states[number] = state
-        self.changed.emit(change, {n: after for n, (_, after) in step.items()})
-        if self.current and self.current not in self._sizes:
-            self.choose(0)
-        if self._late is not None:
-            QTimer.singleShot(0, self._take_late)
+        self.emptied = step.emptied.apply(self.emptied)
+        if step.areas is not None:
+            self.areas = step.areas[1]
 
     def _take_late(self) -> None:
-        """Take the prediction that came during a stroke."""
+        """Take the prediction that came during a stroke, as soon as it has ended."""
+        if self._late is not None and self.layer._block_history:
+            QTimer.singleShot(STROKE_MS, self._take_late)
+            return
         late, self._late = self._late, None
-        if late is not None and late[0].shape == self.layer.data.shape[-2:]:
+        if late is not None and late[0].shape == self.plane(late[1]).shape:
             self.take_prediction(*late)
-
-
-def _between(before: Mapping[int, State], after: Mapping[int, State]) -> Step:
-    return {
-        n: (before.get(n), after.get(n))
-        for n in sorted({*before, *after})
-        if before.get(n) != after.get(n)
-    }
 
 
 def longest_under(labels: np.ndarray, points: np.ndarray) -> int:

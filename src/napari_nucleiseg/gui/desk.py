@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Shapes
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
-from ..editing import Change
+from ..editing import Change, Emptying, in_plane
 from ..errors import ShapeError
 from ..events import Event
 from ..project import Corrected
@@ -163,8 +164,9 @@ class Desk:
         if labels not in place.by_layer:
             widen(labels)
             correcting = Correcting(image, labels)
-            place.by_layer[labels] = correcting, ReviewedLayer(self.bridge.viewer, correcting)
-            self._follow(place, correcting)
+            shapes = ReviewedLayer(self.bridge.viewer, correcting)
+            place.by_layer[labels] = correcting, shapes
+            self._follow(place, correcting, shapes)
 
     def _hear(self, place: Place) -> None:
         recording = place.recording
@@ -185,7 +187,7 @@ class Desk:
         recording.changed.connect(self._show_unkept)
         recording.restored.connect(lambda corrected: self._show(place, corrected))
 
-    def _follow(self, place: Place, correcting: Correcting) -> None:
+    def _follow(self, place: Place, correcting: Correcting, shapes: ReviewedLayer) -> None:
         def is_recorded() -> bool:
             other = place.recorded
             if other in (None, correcting) or place.recording.stage not in _KEEPING:
@@ -201,7 +203,7 @@ class Desk:
             )
             return False
 
-        def on_changed(change: Change, states: dict[int, Any]) -> None:
+        def on_changed(change: Change, states: dict[int, Any], emptied: Emptying) -> None:
             self._adopt(correcting)
             if not is_recorded():
                 if place.correcting is correcting and self._now is place:
@@ -211,12 +213,14 @@ class Desk:
                 before = np.array(correcting.layer.data)
                 change.reverse().apply(before)
                 known = {n: s for n, s in correcting.states.items() if n not in states}
-                place.recording.begin(before, known, correcting.areas)
-            place.recording.record(change, states)
+                empty = emptied.reverse().apply(correcting.emptied)
+                place.recording.begin(before, known, correcting.areas, empty)
+            place.recording.record(change, states, emptied=emptied)
             if place.correcting is correcting and self._now is place:
                 self.changed.emit(change, tuple(states))
 
         def on_reviewed() -> None:
+            shapes.show()
             if not is_recorded():
                 pass
             elif place.recording.wants_begin:
@@ -265,10 +269,11 @@ class Desk:
         count = correcting.take_prediction(labels, at)
         what = "nucleus was" if count == 1 else "nuclei were"
         where = f"plane {', '.join(str(i + 1) for i in at)} of {layer.name}" if at else layer.name
-        return layer, (
-            f"{count} edited or confirmed {what} kept in {where}; the model filled the "
-            "rest. Undo (Ctrl+Z) takes it back."
-        )
+        kept = f"{count} edited or confirmed {what} kept in {where}"
+        if in_plane(correcting.emptied, at, layer.data.shape).size:
+            deleted = "what you deleted stays deleted"
+            kept = f"{kept}, {deleted}" if count else f"In {where} {deleted}"
+        return layer, f"{kept}; the model filled the rest. Undo (Ctrl+Z) takes it back."
 
     def _to_merge(
         self, image: Image, key: Key, result: Labels | None
@@ -320,7 +325,7 @@ class Desk:
             place.recording.stage = stage
         place.correcting, place.areas = place.by_layer[layer]
         place.recorded = place.correcting
-        place.correcting.put(corrected.states, corrected.reviewed)
+        place.correcting.put(corrected.states, corrected.reviewed, corrected.emptied)
         place.areas.show()
         self._adopt(place.correcting)
         self.kept.emit()
@@ -364,6 +369,9 @@ class Desk:
         layer = event.value
         if isinstance(layer, Image):
             self._let_image_go(layer)
+        elif isinstance(layer, Shapes):
+            # later, when it is known whether the nuclei went with it
+            QTimer.singleShot(0, self._let_areas_go)
         elif layer in self._orphans:
             self._lose(self._orphans.pop(layer))
         else:
@@ -376,6 +384,21 @@ class Desk:
                 if place.correcting is correcting:
                     place.correcting = place.areas = None
                 self._lose(Lost(image, correcting, place.recording.keeps_all))
+
+    def _let_areas_go(self) -> None:
+        """Let no area count whose layer was deleted while its nuclei are still there."""
+        viewer = self.bridge.viewer
+        if viewer is None:
+            return
+        for image, place in list(self._places.items()):
+            for layer, (correcting, shapes) in list(place.by_layer.items()):
+                is_there = image in viewer.layers and layer in viewer.layers
+                if is_there and correcting.areas and shapes.was_deleted:
+                    correcting.review(())
+                    self.said.emit(
+                        f"The reviewed areas of {image.name} were deleted and count no more. Undo "
+                        "(Ctrl+Z) brings them back."
+                    )
 
     def _let_image_go(self, image: Image) -> None:
         place = self._places.pop(image, None)
@@ -412,7 +435,7 @@ class Desk:
         if lost.image in layers:
             self.choose(lost.image, before.layer)
             if self.correcting is not None and self.areas is not None:
-                self.correcting.put(before.states, before.areas)
+                self.correcting.take_over(before)
                 self.areas.show()
         self.kept.emit()
 
@@ -426,7 +449,8 @@ def _begin(place: Place, correcting: Correcting) -> None:
     """Save what there is; a stroke after it lets it be found again, whatever it holds."""
     data = np.array(correcting.layer.data)
     place.recorded = correcting
-    place.recording.begin(data, dict(correcting.states), correcting.areas)
+    states = dict(correcting.states)
+    place.recording.begin(data, states, correcting.areas, correcting.emptied)
     place.recording.record(areas=correcting.areas)
 
 

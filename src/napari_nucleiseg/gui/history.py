@@ -17,6 +17,14 @@ from .strokes import change_of
 Way = Literal["do", "undo", "redo"]
 
 
+def forget_edits(layer: Labels) -> None:
+    """Let napari forget the edits of a layer: in other data they would hit other nuclei."""
+    is_editable, mode = layer.editable, layer.mode
+    layer.editable = False
+    layer.editable = is_editable
+    layer.mode = mode
+
+
 class History:
     """Hears the steps of a Labels layer.
 
@@ -39,10 +47,19 @@ class History:
         for name in ("undo", "redo"):
             self._layer.__dict__.pop(name, None)
 
+    def clear(self) -> None:
+        """Forget all steps."""
+        forget_edits(self._layer)
+
     @property
     def length(self) -> int:
         """Steps that can be undone."""
         return len(self._layer._undo_history)
+
+    @property
+    def undone(self) -> int:
+        """Steps that can be done again."""
+        return len(self._layer._redo_history)
 
     def add_empty_step(self) -> None:
         """Add a step that changes no pixel, so that one about states alone can be undone, too."""

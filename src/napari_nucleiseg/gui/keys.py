@@ -120,3 +120,11 @@ def _leave(alive: weakref.ref[Any], key: str, owner: _Owner, *_: Any) -> None:
         # somebody else may have taken it meanwhile
         viewer.bind_key(key, taken.before if bound is taken.bound else bound, overwrite=True)
         del _KEYS[viewer][key]
+
+
+def give_back(
+    owner: Any, key: str, own: Callable[[Any], Any], before: Callable[[Any], Any] | None
+) -> None:
+    """Let a key do what it did before, unless somebody else has taken it meanwhile."""
+    bound = owner.bind_key(key, None, overwrite=True)
+    owner.bind_key(key, before if bound is own else bound, overwrite=True)

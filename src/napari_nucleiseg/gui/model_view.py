@@ -18,7 +18,7 @@ from .widgets import listen
 
 # maps of this many planes stay in memory
 MOST_KEPT = 4
-# larger pictures are not looked through to tell whether they changed
+# larger pictures, and those in files, are not looked through to tell whether they changed
 MOST_PIXELS = 1 << 24
 _Asked = tuple[tuple[Any, ...], "weakref.ref[Image]", list[Callable[[MapsRead], None]]]
 
@@ -37,6 +37,7 @@ class ModelView:
         self._session = session
         self._kept: dict[tuple[Any, ...], MapsRead] = {}
         self._asked: _Asked | None = None
+        self._turns: weakref.WeakKeyDictionary[Image, _Turn] = weakref.WeakKeyDictionary()
         listen(owner, [(session.event, self._on_event), (session.failed, self._on_failed)])
 
     @property
@@ -79,7 +80,8 @@ class ModelView:
         chosen = {name: made[name] for name in ("channel", "colour") if name in made}
         config = self._session.config.model_copy(update=chosen)
         # a number of an image that is gone may be given to the next one, a reference never is
-        key = (weakref.ref(image), _pixels_of(image), plane, config.model, *chosen.values())
+        pixels = self._turn(image), _pixels_of(image)
+        key = (weakref.ref(image), *pixels, plane, config.model, *chosen.values())
         if key in self._kept:
             then(self._kept[key])
             return True
@@ -89,6 +91,11 @@ class ModelView:
         self._asked = key, weakref.ref(image), [then]
         self._session.read_maps(read_layer(image, kind, plane), config)
         return self._asked is None
+
+    def _turn(self, image: Image) -> int:
+        if image not in self._turns:
+            self._turns[image] = _Turn(image)
+        return self._turns[image].number
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, MapsRead) and self._asked is not None:
@@ -105,8 +112,19 @@ class ModelView:
         self._asked = None
 
 
+class _Turn:
+    """Counts how often an image got other data."""
+
+    def __init__(self, image: Image) -> None:
+        self.number = 0
+        image.events.data.connect(self._on_data)
+
+    def _on_data(self, _event: Any = None) -> None:
+        self.number += 1
+
+
 def _pixels_of(image: Image) -> int:
-    """What tells other pixels from those looked at; of a lazy one, its array."""
+    """What tells other pixels in the same array from those looked at; of a lazy one, nothing."""
     data = image.data
     is_here = isinstance(data, np.ndarray) and data.size <= MOST_PIXELS
-    return fingerprint(data) if is_here else id(data)
+    return fingerprint(data) if is_here else 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from napari.utils.notifications import show_error
 from .. import wording
 from ..errors import ShapeError
 from ..events import Event
-from ..project import NAME, Corrected, Corrections, Project, is_project
+from ..project import NAME, Corrected, Corrections, Project, Stroke, is_project
 from ..session import Task
 from .job import run_in_thread
 
@@ -51,7 +52,12 @@ class Beginning:
     folder, file : Path
         Of the project and of the micrograph.
     save : callable
-        Saves what strokes begin with, and those that came meanwhile, to a `Corrections`.
+        Saves what strokes begin with to a `Corrections`.
+
+    Attributes
+    ----------
+    waiting : deque of Stroke
+        Strokes that came meanwhile, of this place alone: another save may be under way.
     """
 
     def __init__(
@@ -59,6 +65,8 @@ class Beginning:
     ) -> None:
         self._projects, self._file, self._save = projects, file, save
         self.folder = folder
+        self.waiting: deque[Stroke] = deque()
+        self._settling = threading.Lock()
         self._project: Project | None = None
         self._corrections: Corrections | None = None
         projects.pending.append(self)
@@ -66,15 +74,32 @@ class Beginning:
     def perform(self) -> tuple[Project, Corrections | None]:
         """Do it, once; without corrections the project can only be read."""
         with self._projects.turn:
-            if self in self._projects.pending:
-                self._projects.pending.remove(self)
             if self._project is None:
-                self._project = self._projects.open(self.folder)
-                if self._project.is_writable:
-                    corrections = self._project.corrections(self._project.add(self._file))
+                self._forget()  # where it fails it is not tried again
+                project = self._projects.open(self.folder)
+                if project.is_writable:
+                    corrections = project.corrections(project.add(self._file))
                     self._save(corrections)
                     self._corrections = corrections
-            return self._project, self._corrections
+                    self._projects.pending.append(self)
+                self._project = project
+        self._write_waiting()
+        return self._project, self._corrections
+
+    def settle(self) -> None:
+        """Write what came since it was performed; from now on nothing waits here any more."""
+        self._forget()
+        self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        if self._corrections is not None:
+            with self._settling:
+                while self.waiting:
+                    self._corrections.keep(self.waiting.popleft())
+
+    def _forget(self) -> None:
+        if self in self._projects.pending:
+            self._projects.pending.remove(self)
 
 
 class Projects:
@@ -84,7 +109,7 @@ class Projects:
         self._open: dict[Path, Project] = {}
         # one job at a time: what is looked for may be what another one is still making
         self.turn = threading.RLock()
-        # saves that no job has come to yet
+        # saves that no job has come to yet, or of whose end the window has not heard yet
         self.pending: list[Beginning] = []
 
     def open(self, folder: Path) -> Project:
@@ -105,8 +130,7 @@ class Projects:
 
         def work() -> Iterator[Event]:
             with self.turn:
-                for beginning in [b for b in self.pending if b.folder == folder]:
-                    beginning.perform()
+                self._finish(b for b in list(self.pending) if b.folder == folder)
                 project = self._open.pop(folder.resolve(), None)
                 if project is not None:
                     project.close()
@@ -120,11 +144,15 @@ class Projects:
 
     def close(self) -> None:
         """Write what is left, and let other windows write."""
-        for beginning in list(self.pending):
-            beginning.perform()
+        self._finish(list(self.pending))
         for project in self._open.values():
             project.close()
         self._open = {}
+
+    def _finish(self, beginnings: Iterable[Beginning]) -> None:
+        for beginning in beginnings:
+            beginning.perform()
+            beginning.settle()
 
 
 def project_in(folder: Path) -> Path:

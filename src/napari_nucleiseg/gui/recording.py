@@ -7,18 +7,19 @@ stroke goes to the journal at once; what was drawn while the project was being o
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from psygnal import Signal
 
-from ..editing import Change, State
+from ..editing import Change, Emptying, State
 from ..errors import FileError
 from ..events import Event
-from ..project import NAME, Corrections
+from ..project import NAME, Corrections, Stroke
 from ..reviewed import Area
 from ..session import Task
 from .job import run_in_thread
@@ -35,7 +36,7 @@ class Begun(Event):
     """The project is open and holds the label image that strokes begin with."""
 
     corrections: Corrections
-    notice: str = ""
+    beginning: Beginning
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class Recording:
     def __init__(self, projects: Projects, run: Callable[[Task], None] = run_in_thread) -> None:
         self._projects, self._run = projects, run
         self._corrections: Corrections | None = None
-        self._waiting: list[tuple[Change | None, Mapping[int, State | None], Any]] = []
+        # strokes that came while a project is looked for or made
+        self._waiting: deque[Stroke] = deque()
         self._task: Task | None = None
         self._is_writing = self._is_unwritten = False
         self.stage: Stage = "nowhere"
@@ -100,6 +102,8 @@ class Recording:
         self.file = file
         self.folder = file.parent / NAME if folder is None else project_in(folder)
         self._corrections, self.found, self.problem = None, None, None
+        # what waited for another folder goes there, and here with all else that was done
+        self._waiting = deque(self._waiting)
         self._set("looking")
         folder = self.folder
 
@@ -115,10 +119,9 @@ class Recording:
         for sentence in event.notices:
             self.said.emit(sentence)
         corrected = event.corrected
-        is_found = corrected is not None and (corrected.strokes or corrected.is_reviewed)
+        is_found = corrected is not None and corrected.holds_work
         if not event.is_writable or is_found:
-            self.unkept += len(self._waiting)
-            self._waiting = []
+            self._let_waiting_go()
             self.found = event if event.is_writable else None
             self._set("found" if event.is_writable else "reading")
         else:
@@ -161,7 +164,11 @@ class Recording:
     # --- strokes ---------------------------------------------------------------------------
 
     def begin(
-        self, labels: np.ndarray, states: Mapping[int, State], areas: tuple[Area, ...]
+        self,
+        labels: np.ndarray,
+        states: Mapping[int, State],
+        areas: tuple[Area, ...],
+        emptied: np.ndarray | None = None,
     ) -> None:
         """Make the project if there is none, and save what strokes begin with.
 
@@ -171,6 +178,8 @@ class Recording:
             A copy that nobody changes.
         states : mapping of int to State
         areas : tuple of Area
+        emptied : (N,) int64 ndarray, optional
+            Places that a person emptied, as flat indices.
         """
         folder, file = self.folder, self.file
         if folder is None or file is None:
@@ -180,18 +189,17 @@ class Recording:
         known = dict(states)
 
         def save(corrections: Corrections) -> None:
-            corrections.save(labels, known, areas)
-            while self._waiting:
-                corrections.record(*self._waiting.pop(0))
+            corrections.save(labels, known, areas, emptied)
 
         beginning = Beginning(self._projects, folder, file, save)
+        self._waiting = beginning.waiting
 
         def work() -> Iterator[Event]:
             project, corrections = beginning.perform()
             if corrections is None:
                 yield Looked(None, None, 0.0, (f"{project.notice}.",), is_writable=False)
             else:
-                yield Begun(corrections)
+                yield Begun(corrections, beginning)
 
         self._start(f"Beginning to keep corrections of {file.name}", work())
 
@@ -220,15 +228,18 @@ class Recording:
         change: Change | None = None,
         states: Mapping[int, State | None] | None = None,
         areas: tuple[Area, ...] | None = None,
+        emptied: Emptying | None = None,
     ) -> None:
         """Keep a stroke; returns at once."""
-        stroke = (change if change is not None and len(change) else None, states or None, areas)
-        if all(part is None for part in stroke):
+        pixels = change if change is not None and len(change) else None
+        stroke = Stroke(pixels, states or None, areas, emptied or None)
+        if not stroke:
             return
         if self.stage == "recording" and self._corrections is not None:
             try:
-                self._corrections.record(*stroke)
+                self._corrections.keep(stroke)
             except FileError as error:
+                self.unkept += 1
                 self._fail(error)
                 return
             self._is_unwritten = True
@@ -274,14 +285,13 @@ class Recording:
     # --- jobs ------------------------------------------------------------------------------
 
     def _start(self, title: str, events: Iterator[Event]) -> None:
-        if self._task is not None:
-            self._task.cancelled = True
+        # an earlier one is not cancelled: what it has still to tell may be of strokes
 
         def on_event(event: Event) -> None:
-            if self._task is not task:
-                return
             if isinstance(event, Begun):
-                self._on_begun(event)
+                self._on_begun(event, self._task is task)
+            elif self._task is not task:
+                return
             elif isinstance(event, Looked):
                 self._on_looked(event)
 
@@ -292,18 +302,25 @@ class Recording:
         task = self._task = Task(title, events, on_event, on_failed, lambda: None, lambda: None)
         self._run(task)
 
-    def _on_begun(self, event: Begun) -> None:
-        self._corrections = event.corrections
-        waiting, self._waiting = self._waiting, []
-        self.saved_at = time.time()
-        self._set("recording")
-        for stroke in waiting:
-            self.record(*stroke)
+    def _on_begun(self, event: Begun, is_newest: bool) -> None:
+        try:
+            event.beginning.settle()
+        except FileError as error:
+            if is_newest:
+                self._fail(error)
+            return
+        if is_newest:
+            self._corrections = event.corrections
+            self.saved_at, self._is_unwritten = time.time(), True
+            self._set("recording")
+
+    def _let_waiting_go(self) -> None:
+        self.unkept += len(self._waiting)
+        self._waiting = deque()
 
     def _fail(self, error: Exception) -> None:
         self.problem = error
-        self.unkept += len(self._waiting)
-        self._waiting = []
+        self._let_waiting_go()
         self._set("failed")
         self.failed.emit(error)
 

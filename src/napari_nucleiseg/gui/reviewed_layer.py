@@ -65,6 +65,11 @@ class ReviewedLayer:
         """The layer, where it is there."""
         return self._layer if self._layer in self._viewer.layers else None
 
+    @property
+    def was_deleted(self) -> bool:
+        """Whether the layer was there and is not any more."""
+        return self._layer is not None and self.layer is None
+
     def show(self) -> None:
         """Show the areas that there are."""
         layer, areas = self.layer, self._of.areas

@@ -14,14 +14,14 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from ..editing import Change, State
+from ..editing import Change, Emptying, State, as_runs, from_runs, nowhere
 from ..errors import FileError, TrainingError, reason
 from ..files import write_text, write_whole
 from ..io._decoding import damaged, decoding, listening
@@ -47,6 +47,8 @@ class Corrected:
         Strokes since the last save: more than 0 after a crash.
     notices : tuple of str
         What the user should know, one sentence each.
+    emptied : (N,) int64 ndarray
+        Flat indices of pixels of nuclei that a person made background.
     """
 
     labels: np.ndarray
@@ -54,11 +56,17 @@ class Corrected:
     reviewed: tuple[Area, ...]
     strokes: int = 0
     notices: tuple[str, ...] = ()
+    emptied: np.ndarray = field(default_factory=nowhere)
 
     @property
     def is_reviewed(self) -> bool:
         """Whether a person has confirmed, edited or marked anything."""
         return bool(self.reviewed) or any(s != State.PREDICTED for s in self.states.values())
+
+    @property
+    def holds_work(self) -> bool:
+        """Whether a person has done anything that a new prediction does not give."""
+        return bool(self.strokes or self.is_reviewed or self.emptied.size)
 
 
 def check_format(record: Any, path: Path, name: str, version: int) -> None:
@@ -95,10 +103,18 @@ class Corrections:
     """
 
     def __init__(self, folder: Path, *, writable: bool = True) -> None:
-        self.folder, self.is_writable = folder, writable
+        self.folder, self._is_writable = folder, writable
+        self._is_closed = False
         self._journal: Journal | None = None
         self._saving = threading.Lock()
+        # held for a moment only: whoever draws waits for it
+        self._taking = threading.Lock()
         self._saved, self._given = -1, 0
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether strokes can be kept: not any more once it was closed."""
+        return self._is_writable and not self._is_closed
 
     @property
     def exist(self) -> bool:
@@ -141,6 +157,7 @@ class Corrections:
         labels = _read_array(self.folder / image)
         states = {int(n): State[str(s).upper()] for n, s in record["states"].items()}
         reviewed = tuple(from_records(record["reviewed"], str(path)))
+        emptied = from_runs(record.get("emptied", ()), labels.size, str(path))
         strokes, notices = 0, []
         for number, journal in self._journals(int(record["journal"])):
             read, torn = read_journal(journal)
@@ -164,13 +181,15 @@ class Corrections:
                     if state is not None:
                         states[nucleus] = state
                 reviewed = reviewed if stroke.reviewed is None else stroke.reviewed
-        return Corrected(labels, states, reviewed, strokes, tuple(notices))
+                emptied = emptied if stroke.emptied is None else stroke.emptied.apply(emptied)
+        return Corrected(labels, states, reviewed, strokes, tuple(notices), emptied)
 
     def record(
         self,
         change: Change | None = None,
         states: Mapping[int, State | None] | None = None,
         reviewed: Iterable[Area] | None = None,
+        emptied: Emptying | None = None,
     ) -> None:
         """Keep one stroke; returns at once.
 
@@ -182,32 +201,48 @@ class Corrections:
             States of the nuclei that get a new one; None forgets it.
         reviewed : iterable of Area, optional
             All reviewed areas from now on.
+        emptied : Emptying, optional
+            Places that a person emptied by it, or filled.
 
         Raises
         ------
         FileError
-            If the project is open for reading only, or nothing was saved to begin with.
+            If the project is open for reading only or was closed, or nothing was saved to begin
+            with.
         """
-        self._check_writable()
-        if not self.exist:
-            raise FileError(
-                "Corrections need a label image to begin with",
-                str(self.folder),
-                "Save the label image once, then record what changes in it",
-            )
-        if self._journal is None:
-            self._journal = Journal(self.folder / f"journal-{self._next():06d}.bin")
         areas = None if reviewed is None else tuple(reviewed)
-        self._journal.append(Stroke(change, None if states is None else dict(states), areas))
+        self.keep(Stroke(change, None if states is None else dict(states), areas, emptied))
+
+    def keep(self, stroke: Stroke) -> None:
+        """Keep one stroke as `record` does."""
+        with self._taking:
+            self._check_writable()
+            if not self.exist:
+                raise FileError(
+                    "Corrections need a label image to begin with",
+                    str(self.folder),
+                    "Save the label image once, then record what changes in it",
+                )
+            if self._journal is None:
+                self._journal = Journal(self.folder / f"journal-{self._next():06d}.bin")
+            self._journal.append(stroke)
 
     def save(
-        self, labels: np.ndarray, states: Mapping[int, State], reviewed: Iterable[Area]
+        self,
+        labels: np.ndarray,
+        states: Mapping[int, State],
+        reviewed: Iterable[Area],
+        emptied: np.ndarray | None = None,
     ) -> None:
         """Save all of it; the strokes up to now are then part of the label image."""
-        self.prepare_save(labels, states, reviewed)()
+        self.prepare_save(labels, states, reviewed, emptied)()
 
     def prepare_save(
-        self, labels: np.ndarray, states: Mapping[int, State], reviewed: Iterable[Area]
+        self,
+        labels: np.ndarray,
+        states: Mapping[int, State],
+        reviewed: Iterable[Area],
+        emptied: np.ndarray | None = None,
     ) -> Callable[[], None]:
         """Take a copy of all of it; what is returned writes it, on whatever thread.
 
@@ -216,15 +251,17 @@ class Corrections:
         Raises
         ------
         FileError
-            If the project is open for reading only; the writing, if the disk refuses.
+            If the project is open for reading only or was closed; the writing, if the disk refuses
+            or the project was closed meanwhile.
         """
-        self._check_writable()
-        number = self._next()
-        if self._journal is None:
-            self._journal = Journal(self.folder / f"journal-{number:06d}.bin")
-        else:
-            self._journal.rotate(self.folder / f"journal-{number:06d}.bin")
-        record = {
+        with self._taking:
+            self._check_writable()
+            number = self._next()
+            if self._journal is None:
+                self._journal = Journal(self.folder / f"journal-{number:06d}.bin")
+            else:
+                self._journal.rotate(self.folder / f"journal-{number:06d}.bin")
+        record: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
             "labels": f"labels-{number:06d}.tif",
@@ -232,10 +269,14 @@ class Corrections:
             "states": {str(n): State(s).name.lower() for n, s in sorted(states.items())},
             "reviewed": as_records(reviewed),
         }
+        if emptied is not None and emptied.size:
+            record["emptied"] = as_runs(emptied)
         return partial(self._save, number, labels.astype(np.int32), record)
 
     def _save(self, number: int, labels: np.ndarray, record: dict[str, Any]) -> None:
         with self._saving:
+            # another window may have it by now
+            self._check_writable()
             if number <= self._saved:  # a later save was faster
                 return
             write_whole(self.folder / str(record["labels"]), partial(_write_array, labels))
@@ -253,13 +294,21 @@ class Corrections:
             self._journal.flush()
 
     def close(self) -> None:
-        """Write what is left, and end."""
-        if self._journal is not None:
+        """Write what is left, and end: nothing is taken any more."""
+        with self._saving, self._taking:
+            self._is_closed = True
             journal, self._journal = self._journal, None
+        if journal is not None:
             journal.close()
 
     def _check_writable(self) -> None:
-        if not self.is_writable:
+        if self._is_closed:
+            raise FileError(
+                "The project was closed; what is done now is not kept",
+                str(self.folder.parent.parent),
+                "Save the label image as a file, or open the image again",
+            )
+        if not self._is_writable:
             raise FileError(
                 "The project is open for reading only",
                 str(self.folder.parent.parent),

@@ -11,6 +11,7 @@ import json
 import os
 import queue
 import struct
+import sys
 import threading
 import time
 import zlib
@@ -22,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ..editing import Change, State
+from ..editing import Change, Emptying, State
 from ..errors import FileError, reason
 from ..reviewed import Area, as_records, from_records
 
@@ -46,11 +47,24 @@ class Stroke:
         New states of the nuclei that get one; None forgets that of a nucleus.
     reviewed : tuple of Area or None
         All reviewed areas from now on.
+    emptied : Emptying or None
+        Places that a person emptied, or filled again.
     """
 
     change: Change | None = None
     states: Mapping[int, State | None] | None = None
     reviewed: tuple[Area, ...] | None = None
+    emptied: Emptying | None = None
+
+    def __bool__(self) -> bool:
+        """Whether it says anything."""
+        parts = (self.change, self.states, self.reviewed, self.emptied)
+        return any(part is not None for part in parts)
+
+
+def _steps(indices: np.ndarray) -> bytes:
+    """Ascending numbers as differences, which are small."""
+    return np.diff(indices, prepend=0).astype("<i8").tobytes()
 
 
 def encode(stroke: Stroke) -> bytes:
@@ -60,14 +74,17 @@ def encode(stroke: Stroke) -> bytes:
     if stroke.change is not None:
         change = stroke.change
         header["shape"], header["pixels"] = list(change.shape), len(change)
-        steps = np.diff(change.indices, prepend=0).astype("<i8")
-        arrays = steps.tobytes() + change.after.astype("<i4").tobytes()
+        arrays = _steps(change.indices) + change.after.astype("<i4").tobytes()
     if stroke.states is not None:
         header["states"] = {
             str(n): None if s is None else State(s).name.lower() for n, s in stroke.states.items()
         }
     if stroke.reviewed is not None:
         header["reviewed"] = as_records(stroke.reviewed)
+    if stroke.emptied is not None:
+        gained, lost = stroke.emptied.gained, stroke.emptied.lost
+        header["emptied"] = [len(gained), len(lost)]
+        arrays += _steps(gained) + _steps(lost)
     head = json.dumps(header).encode()
     payload = zlib.compress(_HEADER.pack(len(head)) + head + arrays, 1)
     return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
@@ -76,23 +93,31 @@ def encode(stroke: Stroke) -> bytes:
 def _decode(payload: bytes, source: str) -> Stroke:
     content = zlib.decompress(payload)
     (size,) = _HEADER.unpack_from(content)
-    start = _HEADER.size + size
-    header = json.loads(content[_HEADER.size : start])
-    change = None
+    at = _HEADER.size + size
+    header = json.loads(content[_HEADER.size : at])
+
+    def take(kind: str, count: int) -> np.ndarray:
+        nonlocal at
+        found = np.frombuffer(content, kind, count, at)
+        at += found.nbytes
+        return found
+
+    change = emptied = None
     if "pixels" in header:
-        count = header["pixels"]
-        steps = np.frombuffer(content, "<i8", count, start)
-        after = np.frombuffer(content, "<i4", count, start + steps.nbytes).astype(np.int32)
-        shape = tuple(header["shape"])
+        indices = np.cumsum(take("<i8", header["pixels"]))
+        after = take("<i4", header["pixels"]).astype(np.int32)
         # old numbers are those of the image that the journal is replayed onto
-        change = Change(np.cumsum(steps), np.zeros_like(after), after, shape)
+        change = Change(indices, np.zeros_like(after), after, tuple(header["shape"]))
+    if "emptied" in header:
+        gained, lost = (np.cumsum(take("<i8", count)) for count in header["emptied"])
+        emptied = Emptying(gained, lost)
     states = header.get("states")
     if states is not None:
         states = {int(n): None if s is None else State[s.upper()] for n, s in states.items()}
     reviewed = header.get("reviewed")
     if reviewed is not None:
         reviewed = tuple(from_records(reviewed, source))
-    return Stroke(change, states, reviewed)
+    return Stroke(change, states, reviewed, emptied)
 
 
 def read_journal(path: Path) -> tuple[list[Stroke], int]:
@@ -150,7 +175,8 @@ class Journal:
 
     Each record goes to the system at once, which is what outlives the end of this process, and to
     the disk at most once a second, which is what outlives a power cut. When the disk refuses, the
-    strokes wait in memory, `problem` says why, and writing is tried again each second.
+    strokes wait in memory, `problem` says why, and writing is tried again each second. When
+    anything else ends the thread, they wait as well: the next call begins another one.
 
     Parameters
     ----------
@@ -163,20 +189,34 @@ class Journal:
         self._path, self._file, self._end = path, -1, 0
         self._queue: queue.SimpleQueue[Stroke | _Rotate | _Barrier] = queue.SimpleQueue()
         self._unsynced, self._synced_at = False, 0.0
+        # what was received and is not performed yet; the next thread goes on with it
+        self._waiting: deque[Stroke | _Rotate | _Barrier] = deque()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="nucleiseg-journal", daemon=True)
-        self._thread.start()
+        self._starting = threading.Lock()
+        self._thread = self._start()
         atexit.register(self.close)
+
+    def _start(self) -> threading.Thread:
+        thread = threading.Thread(target=self._run, name="nucleiseg-journal", daemon=True)
+        thread.start()
+        return thread
+
+    def _put(self, job: Stroke | _Rotate | _Barrier) -> None:
+        """Hand over to the thread; begin another one if it ended."""
+        self._queue.put(job)
+        with self._starting:
+            if not self._thread.is_alive():
+                self._thread = self._start()
 
     def append(self, stroke: Stroke) -> None:
         """Keep a stroke; returns at once. Its arrays must not be changed afterwards."""
         if self._closed:
             raise FileError("The corrections are closed", str(self._path), "Open them again")
-        self._queue.put(stroke)
+        self._put(stroke)
 
     def rotate(self, path: Path) -> None:
         """Go on in another new file; strokes appended before this stay in the earlier one."""
-        self._queue.put(_Rotate(path))
+        self._put(_Rotate(path))
 
     def flush(self, timeout_s: float = 30.0) -> None:
         """Wait until all is on the disk.
@@ -187,7 +227,7 @@ class Journal:
             If the disk refuses, or takes too long.
         """
         barrier = _Barrier(threading.Event())
-        self._queue.put(barrier)
+        self._put(barrier)
         deadline = time.monotonic() + timeout_s
         while not barrier.reached.wait(0.05):
             if self.problem is not None:
@@ -207,43 +247,58 @@ class Journal:
             return
         self._closed = True
         atexit.unregister(self.close)
-        self._queue.put(_Barrier(threading.Event(), last=True))
+        self._put(_Barrier(threading.Event(), last=True))
         self._thread.join()
+        if not self._queue.empty():  # it ended of something else just before
+            self._thread = self._start()
+            self._thread.join()
         if self.problem is not None:
             raise self.problem
 
     def _run(self) -> None:
-        waiting: deque[Stroke | _Rotate | _Barrier] = deque()
+        try:
+            self._work()
+        finally:
+            # whatever ends the thread, out of memory for one, is told of by the next call
+            error = sys.exc_info()[1]
+            if isinstance(error, Exception):
+                self.problem = self._refused(error, "They are kept in memory and tried again")
+
+    def _work(self) -> None:
         is_last = False
         while not is_last:
-            self._receive(waiting)
-            is_last = any(isinstance(job, _Barrier) and job.last for job in waiting)
+            self._receive()
+            is_last = any(isinstance(job, _Barrier) and job.last for job in self._waiting)
             try:
-                while waiting:
-                    self._perform(waiting[0])
-                    waiting.popleft()
+                while self._waiting:
+                    self._perform(self._waiting[0])
+                    self._waiting.popleft()
                 if self._unsynced and time.monotonic() - self._synced_at >= SYNC_S:
                     self._sync()
                 self.problem = None
             except OSError as error:
-                self.problem = FileError(
-                    "Corrections cannot be written to the project",
-                    f"{self._path} ({reason(error)})",
+                self.problem = self._refused(
+                    error,
                     "Check free space and permissions; they are kept in memory and tried again",
                 )
         self._leave()
 
-    def _receive(self, waiting: deque[Stroke | _Rotate | _Barrier]) -> None:
+    def _refused(self, error: Exception, advice: str) -> FileError:
+        why = "out of memory" if isinstance(error, MemoryError) else reason(error)
+        place = f"{self._path} ({why})"
+        return FileError("Corrections cannot be written to the project", place, advice)
+
+    def _receive(self) -> None:
         """Wait for work, as long as there is none that waits already."""
         timeout = None
-        if waiting or self.problem is not None:
+        if self._waiting or self.problem is not None:
             timeout = RETRY_S
         elif self._unsynced:
             timeout = max(0.0, self._synced_at + SYNC_S - time.monotonic())
         try:
-            waiting.append(self._queue.get(timeout=timeout))
+            self._waiting.append(self._queue.get(timeout=timeout))
             while True:
-                waiting.append(self._queue.get_nowait())
+                self._waiting.append(self._queue.get_nowait())
         except queue.Empty:
             return
 
