@@ -64,8 +64,8 @@ def merge_prediction(
     labels: np.ndarray,
     states: Mapping[int, State],
     reviewed: np.ndarray | None = None,
-    taken: int = 0,
     emptied: np.ndarray | None = None,
+    taken: int = 0,
 ) -> tuple[np.ndarray, dict[int, State]]:
     """Put a new prediction around the nuclei that a person has edited or confirmed.
 
@@ -85,10 +85,10 @@ def merge_prediction(
     reviewed : bool ndarray of the same shape, optional
         Where a person has decided on everything, background too: what is there stays, and nothing
         is added.
-    taken : int
-        Highest number in other planes: a nucleus that was not here before gets a higher one.
     emptied : (N,) int64 ndarray, optional
         Flat indices of the places that a person emptied; see `Emptying`.
+    taken : int
+        Highest number in other planes: a nucleus that was not here before gets a higher one.
 
     Returns
     -------

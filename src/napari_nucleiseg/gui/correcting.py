@@ -283,8 +283,8 @@ class Correcting:
             plane,
             stay,
             inside,
-            self.highest if at else 0,
             in_plane(self.emptied, at, self.layer.data.shape),
+            self.highest if at else 0,
         )
         change = Change.between(plane, merged).in_stack(at, self.layer.data.shape)
         if len(change):
