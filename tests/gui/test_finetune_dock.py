@@ -534,8 +534,14 @@ def test_an_unfinished_one_is_offered_and_can_be_thrown_away(opened, qtbot, answ
     lesson = Lesson(tmp_path / "data", dock.settings.config(), out())
     lesson.keep()
     (out() / "last.pt").write_bytes(b"weights")
+    damaged = lessons_folder() / "liver"
+    damaged.mkdir()
+    for name in ("lesson.json", "last.pt"):
+        (damaged / name).write_text("{")
     dock.deleteLater()
     again = FinetuneDock(opened)
+    assert "is damaged, so nothing of it is used or removed" in again.outcome.notices.text()
+    assert str(damaged) in again.outcome.notices.text()
     assert not again._unfinished.isHidden()
     assert again.unfinished_words.text().startswith("small-tuned has not learned to the end")
     assert "from small on data" in again.unfinished_words.text()
