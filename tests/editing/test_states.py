@@ -57,6 +57,10 @@ def test_in_a_plane_of_a_stack_new_nuclei_take_no_number_of_other_planes():
     merged, after = editing.merge_prediction(prediction, labels, states, taken=40)
     assert merged.tolist() == [[5, 5, 0, 41, 41, 0, 2, 2]]
     assert after == states
+    # of one that is gone here, others may be left there
+    prediction[prediction == 1] = 0
+    merged, _ = editing.merge_prediction(prediction, labels, states, taken=40)
+    assert merged.tolist() == [[5, 5, 0, 41, 41, 0, 0, 0]]
 
 
 def test_a_stack_is_merged_as_one(fluorescence):

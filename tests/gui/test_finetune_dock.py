@@ -205,7 +205,17 @@ def test_the_nuclei_and_the_area_of_the_image_are_proposed(dock, opened):
     assert dock.corrections.nuclei.currentText() == "plate · nuclei"
     assert dock.corrections.reviewed.currentText() == "the whole image"
     corner = np.array([[0, 0], [0, 60], [60, 60], [60, 0]])
+    # of another image, and beside this one
+    opened.add_image(np.zeros((360, 360), np.uint8), name="plate 2")
+    layers = bridge_of(opened).viewer.layers
+    layers.selection.active = layers["plate"]
+    for name, where in (("plate 2 · reviewed", 0), ("far away", 900), ("Shapes", 5)):
+        opened.add_shapes([corner + where], shape_type="polygon", name=name)
+    field = dock.corrections.reviewed
+    assert [field.itemText(i) for i in range(field.count())][2:] == ["Shapes"]
+    assert dock.corrections.reviewed.currentText() == "the whole image"
     opened.add_shapes([corner], shape_type="polygon", name="plate · reviewed")
+    assert [field.itemText(i) for i in range(field.count())][2:] == ["plate · reviewed", "Shapes"]
     assert dock.corrections.reviewed.currentText() == "plate · reviewed"
     place, prepare = dock.corrections.material(out())
     prepare()
@@ -267,7 +277,7 @@ def test_to_the_end_in_a_process_of_its_own(dock, opened, models, qtbot, answers
     titles = [table.verticalHeaderItem(i).text() for i in range(table.rowCount())]
     assert titles == ["Dice", "IoU", "AP@0.5", "AP", "PQ"]
     own = done.comparisons[0]
-    assert table.item(3, 0).text() == f"{own.before['ap']:.3f} → {own.after['ap']:.3f} ▲"
+    assert table.item(3, 0).text() == f"{own.before['ap']:.2f} → {own.after['ap']:.2f} ▲"
     # nothing of the way stays, and nobody is made to use it
     assert [p.name for p in out().iterdir() if p.suffix == ".pt"] == []
     session = bridge_of(opened).session
@@ -485,8 +495,8 @@ def test_a_worse_model_is_not_used_without_a_question(dock, worse, qtbot, answer
     given, asked = answers
     session = dock._session
     assert dock.proof.verdict.text().startswith("Not recommended: kept as bad-not-better.")
-    assert dock.proof.table.item(3, 0).text() == "0.700 → 0.500 ▼"
-    assert dock.proof.table.item(3, 1).text() == "0.600 → 0.600 ="
+    assert dock.proof.table.item(3, 0).text() == "0.70 → 0.50 ▼"
+    assert dock.proof.table.item(3, 1).text() == "0.60 → 0.60 ="
     given.append("Stay with small")
     click(qtbot, dock.proof.use_button)
     assert asked == ["bad-not-better is not recommended. Use it all the same?"]
@@ -524,8 +534,14 @@ def test_an_unfinished_one_is_offered_and_can_be_thrown_away(opened, qtbot, answ
     lesson = Lesson(tmp_path / "data", dock.settings.config(), out())
     lesson.keep()
     (out() / "last.pt").write_bytes(b"weights")
+    damaged = lessons_folder() / "liver"
+    damaged.mkdir()
+    for name in ("lesson.json", "last.pt"):
+        (damaged / name).write_text("{")
     dock.deleteLater()
     again = FinetuneDock(opened)
+    assert "is damaged, so nothing of it is used or removed" in again.outcome.notices.text()
+    assert str(damaged) in again.outcome.notices.text()
     assert not again._unfinished.isHidden()
     assert again.unfinished_words.text().startswith("small-tuned has not learned to the end")
     assert "from small on data" in again.unfinished_words.text()

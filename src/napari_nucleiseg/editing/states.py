@@ -127,7 +127,8 @@ def merge_prediction(
             composite[box][free] = first + number
     result = keep_numbers(composite, labels)
     if taken:
-        new = np.setdiff1d(result[result > 0], labels)
+        # a number that is free in this plane may be another nucleus's in the next
+        new = np.setdiff1d(result[result > 0], result[result == labels])
         table = np.arange(int(result.max(initial=0)) + 1, dtype=np.int32)
         table[new] = max(taken, first) + 1 + np.arange(len(new))
         result = table[result]

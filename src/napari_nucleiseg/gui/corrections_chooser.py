@@ -21,7 +21,7 @@ from .desk import corrected_nuclei
 from .forms import ElidedComboBox, shrink
 from .image_chooser import ImageChooser
 from .layers import field_shape, plane_of, read_labels_layer, read_layer
-from .reviewed_shapes import areas_on
+from .reviewed_shapes import areas_on, shapes_for
 from .widgets import (
     add_row,
     align,
@@ -191,10 +191,9 @@ class CorrectionsChooser(QWidget):
         layer, nuclei = self.layer, self.nuclei.currentIndex()
         reviewed = self.reviewed.currentData()
         labels = self._nuclei[nuclei] if 0 <= nuclei < len(self._nuclei) else None
-        all_layers = list(reversed(self._viewer.layers))
         shape = None if layer is None else field_shape(layer)
         self._nuclei = [x for x in nuclei_layers(self._viewer) if field_shape(x) == shape]
-        self._shapes = [x for x in all_layers if isinstance(x, Shapes)]
+        self._shapes = [] if layer is None else shapes_for(self._viewer, layer)
         at = index_of(self._nuclei, labels)
         if layer is not None and (at < 0 or not self._chose):
             at = self._proposed(layer)

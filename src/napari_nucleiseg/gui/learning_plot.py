@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from ..learning_curve import LearningCurve
 from .plots import COLOURS, ThemedPlot
 
-_HEIGHT = 118
+_HEIGHT, _HEIGHT_OF_TITLE = 118, 24
 _LOSS, _HELD_OUT, _DICE, _IOU = COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[3]
 
 
@@ -34,6 +34,7 @@ class LearningPlot(QWidget):
         self.scores.setLabel("left", "score")
         self.scores.setLabel("bottom", "steps learned")
         self.losses.getAxis("bottom").setHeight(20)
+        self.scores.getAxis("bottom").setHeight(_HEIGHT_OF_TITLE + 20)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(1)
@@ -53,7 +54,7 @@ class LearningPlot(QWidget):
             plot.getAxis("left").setWidth(46)
         self.scores.setXLink(self.losses)
         self.losses.setFixedHeight(_HEIGHT)
-        self.scores.setFixedHeight(_HEIGHT + 18)
+        self.scores.setFixedHeight(_HEIGHT + _HEIGHT_OF_TITLE)
         self._loss = self.losses.plot(pen=pg.mkPen(_LOSS, width=2))
         self._held_out = self._points(self.losses, _HELD_OUT, "o")
         self._dice = self._points(self.scores, _DICE, "d")

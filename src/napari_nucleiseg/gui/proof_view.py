@@ -27,8 +27,6 @@ SCORES = (
     ("ap", "AP", "The same, mean over overlaps of 0.5 to 0.95: how good outlines are, too"),
     ("pq", "PQ", "Panoptic quality: how many are found, times how well they are outlined"),
 )
-# a smaller difference is none
-_NONE = 0.0005
 # Okabe and Ito 2008; the arrows say the same to those who do not see it
 _BETTER, _WORSE = "#009E73", "#D55E00"
 
@@ -128,10 +126,13 @@ class ProofView(QWidget):
             for at, comparison in enumerate(comparisons):
                 before, after = comparison.before[name], comparison.after[name]
                 change = after - before
-                sign = "▲" if change > _NONE else "▼" if change < -_NONE else "="
-                item = QTableWidgetItem(f"{before:.3f} → {after:.3f} {sign}")
+                # as it is written: more digits do not fit, and less is chance
+                step = round(after, 2) - round(before, 2)
+                sign = "▲" if step > 0 else "▼" if step < 0 else "="
+                item = QTableWidgetItem(f"{before:.2f} → {after:.2f} {sign}")
                 item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
-                item.setToolTip(f"{about}. {comparison.where}: {change:+.3f}")
+                values = f"{before:.3f} → {after:.3f}, {change:+.3f}"
+                item.setToolTip(f"{about}. {comparison.where}: {values}")
                 if sign != "=":
                     item.setForeground(QColor(_BETTER if change > 0 else _WORSE))
                 table.setItem(line, at, item)

@@ -5,12 +5,34 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from napari.layers import Layer, Shapes
+from napari.layers import Image, Layer, Shapes
 
 from ..reviewed import Area
 from .layers import field_axes
 
 _ELLIPSE_CORNERS = 32
+
+
+def shapes_for(viewer: Any, image: Layer) -> list[Shapes]:
+    """Give the layers of shapes that may be drawn on an image, its own first.
+
+    Those that lie beside it or are named after another image are not among them.
+    """
+    layers = list(reversed(viewer.layers))
+    own = f"{image.name} · reviewed"
+    others = {f"{x.name} · reviewed" for x in layers if isinstance(x, Image)} - {own}
+    shapes = [x for x in layers if isinstance(x, Shapes) and x.name not in others]
+    return sorted((x for x in shapes if _meet(image, x)), key=lambda x: x.name != own)
+
+
+def _meet(image: Layer, shapes: Shapes) -> bool:
+    """Whether any shape can lie on an image; an empty layer is still to be drawn in."""
+    if not len(shapes.data):
+        return True
+    down, across = field_axes(image)
+    first, last = image.extent.world[:, [down, across]]
+    low, high = shapes.extent.world[:, -2:]
+    return bool((high >= first).all() and (low <= last).all())
 
 
 def areas_on(image: Layer, shapes: Shapes, plane: tuple[int, ...] = ()) -> tuple[Area, ...]:
