@@ -132,6 +132,26 @@ def test_a_new_label_image_in_the_layer_is_saved_whole(viewer, qtbot, file):
     qtbot.waitUntil(lambda: np.array_equal(kept(file).labels, nuclei()[::-1]), timeout=WAIT)
 
 
+def test_what_was_deleted_stays_deleted_when_the_image_is_opened_again(viewer, qtbot, file):
+    dock, desk = opened(viewer, file, nuclei())
+    until(qtbot, desk, "ready")
+    dock.act("next")
+    dock.act("delete")  # what the project begins with
+    dock.act("next")
+    dock.act("delete")
+    dock.act("next")
+    dock.act("delete")
+    dock.act("undo")
+    saved(qtbot, desk)
+    viewer.layers.clear()
+    viewer.open(file, plugin="napari-nucleiseg")
+    qtbot.waitUntil(lambda: desk.recording is not None, timeout=WAIT)
+    until(qtbot, desk, "found")
+    qtbot.mouseClick(dock.keeping.restore_button, Qt.MouseButton.LeftButton)
+    desk.correcting.take_prediction(nuclei())
+    assert np.array_equal(desk.correcting.layer.data > 0, nuclei() == 3)
+
+
 def corrected(file, stack=False):
     """Leave corrections in a project, as a window that was closed does."""
     labels = nuclei()
