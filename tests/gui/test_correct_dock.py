@@ -647,6 +647,7 @@ def test_an_image_that_is_opened_leaves_the_corrected_one(dock, qtbot, canvas, d
     assert "next was opened; cells is corrected still" in dock.outcome.notices.text()
     shown.add_labels(np.ones((40, 50), np.int32), name="next · nuclei")
     assert dock.labels_layer.name == "cells · nuclei"
+    qtbot.wait(20)
     # whoever chooses it gets it
     shown.layers.selection.active = shown.layers["next"]
     assert (dock.image_layer.name, dock.labels_layer.name) == ("next", "next · nuclei")

@@ -376,6 +376,7 @@ def test_two_images_of_one_folder_share_its_project(viewer, qtbot, file):
     first = desk.correcting.layer
     viewer.open(other, plugin="napari-nucleiseg")
     second = viewer.add_labels(nuclei()[::-1].copy(), name="more · nuclei")
+    qtbot.wait(20)  # nobody is as fast as to choose a layer while it comes
     viewer.layers.selection.active = viewer.layers["more"]
     assert desk.correcting.layer is second.__wrapped__
     until(qtbot, desk, "ready")
