@@ -10,7 +10,6 @@ import pytest
 import tifffile
 from napari.layers import Labels
 
-from napari_nucleiseg.errors import NucleisegError
 from napari_nucleiseg.gui.batch_dock import BatchDock
 from napari_nucleiseg.gui.bridge import bridge_of
 from napari_nucleiseg.gui.compare_dock import CompareDock
@@ -99,10 +98,11 @@ def test_a_plane_of_its_own_is_written_as_a_plane(tmp_path):
     assert np.array_equal(read_labels(path).image, labels[0])
 
 
-def test_a_stack_is_refused_in_words(tmp_path):
-    with pytest.raises(NucleisegError, match="Save one plane at a time"):
-        write(str(tmp_path / "a.tif"), np.zeros((3, 4, 5), np.int32), {})
-    assert not list(tmp_path.iterdir())
+def test_a_stack_is_saved_and_opened_voxel_for_voxel(plugin, tmp_path):
+    labels = np.arange(60, dtype=np.int32).reshape(3, 4, 5)
+    (path,) = plugin.add_labels(labels).save(str(tmp_path / "a.tif"), plugin=PLUGIN)
+    (layer,) = plugin.open(path, plugin="napari")
+    assert np.array_equal(np.asarray(layer.data), labels)
 
 
 def test_the_pixel_size_is_written(plugin, tmp_path):

@@ -310,6 +310,33 @@ def test_without_a_nucleus_it_is_said_what_to_do(dock, qtbot, canvas, labels):
     assert np.array_equal(labels.data, nuclei())
 
 
+@pytest.mark.parametrize("name", ["merge", "line", "add"])
+@pytest.mark.parametrize("active", ["cells · nuclei", "cells"])
+def test_escape_ends_a_mode(dock, qtbot, canvas, labels, desk, shown, monkeypatch, name, active):
+    session = bridge_of(desk.bridge.viewer).session
+    monkeypatch.setattr(session, "_work_in", maps)
+    press(qtbot, canvas, name)
+    assert dock.buttons.of[name].isChecked()
+    shown.layers.selection.active = shown.layers[active]
+    qtbot.keyClick(canvas.native, Qt.Key.Key_Escape)
+    assert not dock.buttons.of[name].isChecked()
+    qtbot.waitUntil(lambda: not session.is_busy)
+    assert labels.mouse_pan
+    assert "Esc" not in dock.outcome.state.text()
+    # the key is napari's again
+    assert not labels.keymap
+
+
+def test_a_box_without_a_nucleus_is_told_of(dock, qtbot, canvas, labels, desk, monkeypatch):
+    session = bridge_of(desk.bridge.viewer).session
+    monkeypatch.setattr(session, "_work_in", maps)
+    press(qtbot, canvas, "add")
+    qtbot.waitUntil(lambda: not session.is_busy)
+    drag(qtbot, canvas, (75, 10), (95, 40))
+    assert "Draw the box closer around the nucleus" in dock.outcome.sentence.text()
+    assert np.array_equal(labels.data, nuclei())
+
+
 # --- states -------------------------------------------------------------------------------------
 
 
@@ -418,6 +445,89 @@ def test_reviewed_areas_become_shapes_and_shapes_areas(dock, qtbot, desk, shown)
     assert len(layer.data) == 3
 
 
+def done(desk, shown):
+    """What a person sees of all that was done."""
+    correcting = desk.correcting
+    layer = next((x for x in shown.layers if x.name == "cells · reviewed"), None)
+    areas = () if layer is None else areas_of(layer)
+    assert areas == correcting.areas
+    return correcting.layer.data.tobytes(), dict(correcting.states), areas
+
+
+@pytest.mark.parametrize("by", ["key", "button"])
+def test_nuclei_states_and_areas_have_one_history(dock, qtbot, canvas, desk, shown, by):
+    dock.reviewed.open(True)
+    box = np.array([[10, 10], [10, 40], [30, 40], [30, 10]], float)
+
+    def draw():
+        shown.layers["cells · reviewed"].add_rectangles(box)
+
+    def delete_shape():
+        shapes = shown.layers["cells · reviewed"]
+        shapes.selected_data = {0}
+        shapes.remove_selected()
+
+    def move_shape():
+        shapes = shown.layers["cells · reviewed"]
+        shapes.data = [corners + 5 for corners in shapes.data]
+
+    acts = [
+        lambda: press(qtbot, canvas, "next"),
+        lambda: press(qtbot, canvas, "grow"),
+        lambda: qtbot.mouseClick(dock.review_buttons["view"], Qt.MouseButton.LeftButton),
+        lambda: press(qtbot, canvas, "confirm"),
+        draw,
+        lambda: qtbot.mouseClick(dock.review_buttons["around"], Qt.MouseButton.LeftButton),
+        lambda: press(qtbot, canvas, "delete"),
+        delete_shape,
+        move_shape,
+        lambda: qtbot.mouseClick(dock.review_buttons["clear"], Qt.MouseButton.LeftButton),
+    ]
+    history = [done(desk, shown)]
+    for act in acts:
+        act()
+        if done(desk, shown) != history[-1]:
+            history.append(done(desk, shown))
+    assert len(history) == len(acts)  # to look at the next one is no step
+    # wherever the last click in the layer list was
+    shown.layers.selection.active = shown.layers["cells · reviewed"]
+
+    def step(name):
+        if by == "key":
+            undo(qtbot, canvas, shift=name == "redo")
+        else:
+            qtbot.mouseClick(dock.history[name], Qt.MouseButton.LeftButton)
+
+    for expected in history[-2::-1]:
+        step("undo")
+        assert done(desk, shown) == expected
+    step("undo")
+    assert "nothing to undo" in dock.outcome.sentence.text()
+    for expected in history[1:]:
+        step("redo")
+        assert done(desk, shown) == expected
+
+
+def test_areas_whose_layer_is_deleted_count_no_more_and_undo_brings_them_back(
+    dock, qtbot, canvas, desk, shown
+):
+    dock.act("review image")
+    shown.layers.remove("cells · reviewed")
+    qtbot.waitUntil(lambda: desk.correcting.areas == ())
+    assert "Undo (Ctrl+Z) brings them back" in dock.outcome.notices.text()
+    undo(qtbot, canvas)
+    assert desk.correcting.areas == (whole_image(SHAPE),)
+    assert areas_of(shown.layers["cells · reviewed"]) == desk.correcting.areas
+
+
+def test_areas_that_go_with_their_image_are_not_taken_for_deleted(dock, qtbot, desk, shown):
+    dock.act("review image")
+    correcting = desk.correcting
+    shown.layers.clear()
+    qtbot.wait(50)
+    assert correcting.areas == (whole_image(SHAPE),)
+
+
 # --- a new segmentation -------------------------------------------------------------------------
 
 
@@ -513,6 +623,25 @@ def test_corrected_nuclei_that_no_model_has_found_are_merged_into_as_well(
     assert np.array_equal(labels.data, before)
 
 
+def test_a_deleted_nucleus_stays_deleted_at_the_next_segmentation(
+    dock, qtbot, canvas, labels, desk, shown
+):
+    desk.correcting.choose(5)
+    press(qtbot, canvas, "delete")
+    bridge, image = desk.bridge, shown.__wrapped__.layers["cells"]
+    bridge.adopt(image, labels)
+    heard = []
+    bridge.session.event.connect(heard.append)
+    bridge.session._work_in = lambda *args: iter([Segmented(nuclei(), 6, 10.0, 0.1, {})])
+    bridge.segment(image, "grey")
+    qtbot.waitUntil(lambda: not bridge.session.is_busy)
+    assert np.array_equal(labels.data > 0, (nuclei() > 0) & (nuclei() != 5))
+    said = [getattr(event, "text", "") for event in heard]
+    assert any("what you deleted stays deleted" in text for text in said)
+    undo(qtbot, canvas)  # of the deleting: the prediction changed nothing
+    assert np.array_equal(labels.data, nuclei())
+
+
 # --- layers come and go -------------------------------------------------------------------------
 
 
@@ -567,6 +696,35 @@ def test_everything_deleted_and_another_image_of_another_size(
     assert (layer.data > 0).sum() > (small > 0).sum()
     qtbot.waitUntil(lambda: dock.states.layer is not None and 4 in dock.states.layer.data)
     assert dock.states.layer.data.shape == (40, 50)
+
+
+def test_an_image_that_is_opened_leaves_the_corrected_one(dock, qtbot, canvas, desk, shown):
+    press(qtbot, canvas, "next")
+    press(qtbot, canvas, "grow")
+    shown.add_image(np.zeros((40, 50), np.uint8), name="next")
+    assert desk.correcting.image.name == dock.image_layer.name == "cells"
+    assert "next was opened; cells is corrected still" in dock.outcome.notices.text()
+    shown.add_labels(np.ones((40, 50), np.int32), name="next · nuclei")
+    assert dock.labels_layer.name == "cells · nuclei"
+    qtbot.wait(20)
+    # whoever chooses it gets it
+    shown.layers.selection.active = shown.layers["next"]
+    assert (dock.image_layer.name, dock.labels_layer.name) == ("next", "next · nuclei")
+
+
+def test_outlines_that_were_deleted_come_back_with_the_next_nucleus(
+    dock, qtbot, canvas, desk, shown
+):
+    press(qtbot, canvas, "next")
+    qtbot.waitUntil(lambda: 4 in dock.states.layer.data)
+    shown.layers.remove(dock.states.layer)
+    for number in (2, 3):
+        press(qtbot, canvas, "next")
+        assert desk.correcting.current == number
+        press(qtbot, canvas, "grow")
+    expected = outlines(desk.correcting.layer.data, desk.correcting.states, 3)
+    qtbot.waitUntil(lambda: dock.states.layer is not None)
+    qtbot.waitUntil(lambda: np.array_equal(dock.states.layer.data, expected))
 
 
 def test_choices_are_remembered(dock, shown, qtbot):

@@ -132,6 +132,26 @@ def test_a_new_label_image_in_the_layer_is_saved_whole(viewer, qtbot, file):
     qtbot.waitUntil(lambda: np.array_equal(kept(file).labels, nuclei()[::-1]), timeout=WAIT)
 
 
+def test_what_was_deleted_stays_deleted_when_the_image_is_opened_again(viewer, qtbot, file):
+    dock, desk = opened(viewer, file, nuclei())
+    until(qtbot, desk, "ready")
+    dock.act("next")
+    dock.act("delete")  # what the project begins with
+    dock.act("next")
+    dock.act("delete")
+    dock.act("next")
+    dock.act("delete")
+    dock.act("undo")
+    saved(qtbot, desk)
+    viewer.layers.clear()
+    viewer.open(file, plugin="napari-nucleiseg")
+    qtbot.waitUntil(lambda: desk.recording is not None, timeout=WAIT)
+    until(qtbot, desk, "found")
+    qtbot.mouseClick(dock.keeping.restore_button, Qt.MouseButton.LeftButton)
+    desk.correcting.take_prediction(nuclei())
+    assert np.array_equal(desk.correcting.layer.data > 0, nuclei() == 3)
+
+
 def corrected(file, stack=False):
     """Leave corrections in a project, as a window that was closed does."""
     labels = nuclei()
@@ -356,6 +376,7 @@ def test_two_images_of_one_folder_share_its_project(viewer, qtbot, file):
     first = desk.correcting.layer
     viewer.open(other, plugin="napari-nucleiseg")
     second = viewer.add_labels(nuclei()[::-1].copy(), name="more · nuclei")
+    qtbot.wait(20)  # nobody is as fast as to choose a layer while it comes
     viewer.layers.selection.active = viewer.layers["more"]
     assert desk.correcting.layer is second.__wrapped__
     until(qtbot, desk, "ready")

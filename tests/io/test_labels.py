@@ -118,6 +118,25 @@ def test_ignored_pixels_are_kept_where_the_format_can(tmp_path):
         write_labels(tmp_path / "a.png", labels)
 
 
+@pytest.mark.parametrize("shape", [(3, 5, 7), (2, 3, 5, 7)])
+@pytest.mark.parametrize("highest", [200, 1 << 20, -1])
+@pytest.mark.parametrize("size", [None, (0.5, 0.25)])
+def test_a_stack_is_written_voxel_for_voxel(tmp_path, shape, highest, size):
+    labels = np.zeros(shape, np.int32)
+    labels[..., 2:4, 3:6] = np.arange(1, 7).reshape(2, 3)
+    labels[-1, ..., 0, 0] = highest
+    with tifffile.TiffFile(write_labels(tmp_path / "a.tif", labels, size)) as file:
+        assert np.array_equal(file.asarray(), labels)
+        assert file.series[0].axes == "TZYX"[-len(shape) :]
+    assert np.array_equal(np.load(write_labels(tmp_path / "a.npy", labels)), labels)
+
+
+def test_a_stack_needs_a_format_that_holds_one(tmp_path):
+    with pytest.raises(ShapeError, match=r"a\.png, with 3 axes. Use one of \.tif"):
+        write_labels(tmp_path / "a.png", np.ones((2, 3, 4), int))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["a.jpg", "a.bmp", "a", "a.xyz"])
 def test_a_format_that_cannot_hold_labels_is_refused(tmp_path, name):
     with pytest.raises(FileError, match=r"Use one of .*\.tif"):
@@ -125,10 +144,10 @@ def test_a_format_that_cannot_hold_labels_is_refused(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "labels", [np.zeros((2, 2, 2), int), np.zeros((2, 2)), np.zeros((0, 4), int)]
+    "labels", [np.zeros((2,) * 5, int), np.zeros((2, 2)), np.zeros((0, 4), int)]
 )
 def test_what_is_not_a_label_image_is_not_written(tmp_path, labels):
-    with pytest.raises(ShapeError, match="one plane of whole numbers"):
+    with pytest.raises(ShapeError, match="a plane or a stack of whole numbers"):
         write_labels(tmp_path / "a.tif", labels)
     assert list(tmp_path.iterdir()) == []
 

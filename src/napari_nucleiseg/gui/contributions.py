@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from napari.utils.notifications import show_info
 
-from ..errors import ShapeError
 from ..io import (
     is_zarr,
     open_labels,
@@ -65,12 +64,6 @@ def write(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     labels = np.asarray(data)
     if labels.ndim > 2 and labels.size == labels.shape[-2] * labels.shape[-1]:
         labels = labels.reshape(labels.shape[-2:])
-    if labels.ndim != 2:
-        raise ShapeError(
-            "Stacks of label images cannot be saved yet",
-            f"the layer has {labels.ndim} axes",
-            "Save one plane at a time",
-        )
     size = size_in_um(meta.get("scale", ()), meta.get("units", ()))
     return [str(write_labels(Path(path), labels, size))]
 

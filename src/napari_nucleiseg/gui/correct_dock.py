@@ -257,12 +257,9 @@ class CorrectDock(QWidget):
     def _follow(self) -> None:
         """Choose what was selected in the layer list, unless napari did it for a new layer."""
         active = self._viewer.layers.selection.active
-        is_new = active is not None and active not in self._known
-        if is_new:
-            self._known.add(active)
-            if self._is_at_work:
-                self._say_what_is_corrected(active)
-                return
+        if active is not None and active not in self._known and self._is_at_work:
+            self._say_what_is_corrected(active)
+            return
         at = index_of(self._images, active)
         if at >= 0 and active is not self.image_layer:
             self.image.setCurrentIndex(at)

@@ -462,6 +462,10 @@ def _read_folder(folder: Path) -> Labels:
     return Labels(image, tuple(notices))
 
 
+# formats that hold stacks of label images
+STACK_SUFFIXES = (".tif", ".tiff", ".npy")
+
+
 def write_labels(
     path: Path | str, labels: np.ndarray, pixel_size_um: tuple[float, float] | None = None
 ) -> Path:
@@ -474,7 +478,8 @@ def write_labels(
         file of this name is replaced when the new one is complete.
     labels : (H, W) integer ndarray
         0 background, 1..N one nucleus each. Ignored pixels (negative) are written as -1, which
-        makes the numbers signed and needs TIFF or NumPy.
+        makes the numbers signed and needs TIFF or NumPy. So does a stack, (Z, H, W) or
+        (T, Z, H, W).
     pixel_size_um : (float, float), optional
         Height and width of a pixel in µm; TIFF keeps it, in ImageJ's way.
 
@@ -488,12 +493,18 @@ def write_labels(
     FileError
         If the format cannot hold label images or these numbers, or the disk is full.
     ShapeError
-        If it is not one plane of whole numbers.
+        If these are no whole numbers, or a stack for a format that holds one plane.
     """
     path, labels = Path(path), np.asarray(labels)
-    if labels.ndim != 2 or labels.dtype.kind not in "biu" or not labels.size:
+    if labels.ndim > 2 and path.suffix.lower() not in STACK_SUFFIXES:
         raise ShapeError(
-            "A label image is one plane of whole numbers",
+            "A stack of label images cannot be written to such a file",
+            f"{path.name}, with {labels.ndim} axes",
+            f"Use one of {', '.join(STACK_SUFFIXES)}",
+        )
+    if not 2 <= labels.ndim <= 4 or labels.dtype.kind not in "biu" or not labels.size:
+        raise ShapeError(
+            "A label image is a plane or a stack of whole numbers",
             f"got {labels.dtype} of shape {labels.shape} for {path.name}",
         )
     writers = {

@@ -377,7 +377,7 @@ def write(path: Path, labels: np.ndarray, pixel_size_um: tuple[float, float] | N
     """Write a label image, compressed; see `napari_nucleiseg.io.write_labels`.
 
     The pixel size is written the way ImageJ does: the unit in the description, and its pixels per
-    unit in the resolution tags.
+    unit in the resolution tags. So are the axes of a stack.
     """
     import tifffile
 
@@ -387,9 +387,15 @@ def write(path: Path, labels: np.ndarray, pixel_size_um: tuple[float, float] | N
         "metadata": None,
         "software": "napari-nucleiseg",
     }
+    leading = labels.shape[:-2]
+    described = f"ImageJ=1.11a\nimages={int(np.prod(leading))}\n"
+    for name, size in zip(("frames", "slices")[2 - len(leading) :], leading, strict=True):
+        described += f"{name}={size}\n"
+    if leading:
+        options["description"] = described
     if pixel_size_um is not None:
         height, width = pixel_size_um
-        options["description"] = "ImageJ=1.11a\nimages=1\nunit=micron\n"
+        options["description"] = f"{described}unit=micron\n"
         options["resolution"] = (1 / width, 1 / height)
         options["resolutionunit"] = "NONE"
     write_whole(path, lambda file: tifffile.imwrite(file, labels, **options))
