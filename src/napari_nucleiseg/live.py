@@ -27,7 +27,7 @@ from .nucleus_size import diameter_px
 from .numbering import keep_numbers
 from .session import Load, Runner, Task, WorkIn, run_now, wait_for_step, work_here
 from .store import ModelCard, find_model
-from .viewing import Frame, View, frame_of, range_of_whole, read_frame, working_factor
+from .viewing import Frame, TooMuchError, View, frame_of, range_of_whole, read_frame, working_factor
 
 SMALLEST_PX = 5.0
 """Narrower nuclei cannot be told apart."""
@@ -187,7 +187,11 @@ def look(
     if frame is None:
         yield Unseen(f"The view shows nothing of {chosen.name}")
         return
-    pixels, ends = read_frame(chosen, frame, ends)
+    try:
+        pixels, ends = read_frame(chosen, frame, ends)
+    except TooMuchError as error:
+        yield Unseen(str(error))
+        return
     before = None if earlier is None else _moved(earlier, frame)
     steps = work_in(
         find_in_frame, pixels, ends, picture.model, picture.config, factor, frame, before

@@ -26,6 +26,10 @@ _SAMPLE_PX = 1 << 19
 _PATCHES, _PATCH_PX = 4, 256
 
 
+class TooMuchError(NucleisegError):
+    """A view of a file that takes long to read."""
+
+
 @dataclass(frozen=True)
 class View:
     """What a window shows of a micrograph.
@@ -157,7 +161,7 @@ def read_frame(
 
     Raises
     ------
-    NucleisegError
+    TooMuchError
         If so much would have to be read that it takes long.
     """
     height, width = micrograph.shape
@@ -183,7 +187,7 @@ def read_frame(
     if micrograph.is_lazy:
         count = (rows.stop - rows.start) * (columns.stop - columns.start)
         if count > _MOST_READ:
-            raise NucleisegError(
+            raise TooMuchError(
                 "So much of this file cannot be read while the view moves",
                 f"{micrograph.name}, {count / 1e6:,.0f} megapixels, without smaller levels",
                 "Zoom in",
