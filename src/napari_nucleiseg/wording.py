@@ -167,7 +167,8 @@ def model_title(model: ModelCard) -> str:
 
 def live(count: int, seconds: float) -> str:
     """One line about the nuclei of a view, and how long they took since the view was moved."""
-    return f"{nuclei(count)} in view · {1000 * seconds:.0f} ms"
+    time = f"{1000 * seconds:.0f} ms" if seconds < 1 else duration(seconds)
+    return f"{nuclei(count)} in view · {time}"
 
 
 def result(event: Segmented | Streamed, pixel_size_um: tuple[float, float] | None) -> str:

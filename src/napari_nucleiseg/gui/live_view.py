@@ -234,7 +234,10 @@ class LiveView(QObject):
                 metadata={RESULT: {SHOWS: LIVE}},
                 **place,
             )
+            chosen = layers.selection.active
             layers.insert(layers.index(image) + 1, layer)
+            # napari selects what is new; whoever paints goes on where he was
+            layers.selection.active = chosen
         else:
             # napari lets edit new data, and draws at each change
             layer.data = found.labels
