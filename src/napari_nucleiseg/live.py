@@ -21,7 +21,7 @@ from .engine import build_engine
 from .events import Decoding, Event
 from .finding import decode_config, factor_given, find, look_again, run_tiles
 from .gathering import gathering
-from .instances import diameters, renumber
+from .instances import diameters
 from .micrograph import Micrograph
 from .nucleus_size import diameter_px
 from .numbering import keep_numbers
@@ -59,7 +59,8 @@ class Looked(Event):
     Attributes
     ----------
     labels : (h, w) int32 ndarray
-        0 background; a nucleus that was in the view before has kept its number.
+        0 background; a nucleus that was in the view before has kept its number. Numbers may have
+        gaps.
     origin : (float, float)
         Middle of the first pixel, in pixels of the micrograph with the first one's at 0.
     step : (float, float)
@@ -282,7 +283,7 @@ def find_in_frame(
     kept = np.zeros(int(labels.max(initial=0)) + 1, bool)
     kept[labels[frame.view]] = True
     kept[0] = False
-    labels = renumber(labels, kept)
+    labels = np.where(kept, np.arange(len(kept)), 0).astype(np.int32)[labels]
     if before is not None:
         labels = keep_numbers(labels, before)
     yield Looked(labels, frame.origin, frame.step, int(kept.sum()), 0.0)

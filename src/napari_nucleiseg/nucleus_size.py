@@ -151,16 +151,24 @@ def resample_part(
     (h, w) or (h, w, 3) float32 ndarray
     """
     (top, bottom), (left, right) = box
+    is_small = pixels.dtype.kind in "iu" and pixels.dtype.itemsize <= 2
     layers = pixels[..., None] if pixels.ndim == 2 else pixels
     result = np.empty((*shape, layers.shape[2]), np.float32)
     for n in range(layers.shape[2]):
-        # the offset goes before the digits do
-        plain = ((layers[..., n].astype(np.float64) - low) / (high - low)).astype(np.float32)
-        np.nan_to_num(plain, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        if is_small:
+            # exact as they are, so that only what is left has to be scaled
+            plain = layers[..., n].astype(np.float32)
+        else:
+            # the offset goes before the digits do
+            plain = ((layers[..., n].astype(np.float64) - low) / (high - low)).astype(np.float32)
+            np.nan_to_num(plain, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         picture = Image.fromarray(plain)
         edges = (left, top, right, bottom)
         size = (shape[1], shape[0])
         result[..., n] = np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=edges))
+    if is_small:
+        result -= np.float32(low)
+        result *= np.float32(1 / (high - low))
     return result[..., 0] if pixels.ndim == 2 else result
 
 
