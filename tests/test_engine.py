@@ -65,7 +65,7 @@ def test_damaged_weights_are_noticed_although_a_copy_is_kept(tmp_path, monkeypat
     for suffix in (".safetensors", ".yaml"):
         shutil.copy(BUNDLED / f"nuclei{suffix}", tmp_path / f"mine{suffix}")
     config = SegmentConfig(device="cpu")
-    monkeypatch.setattr(engine, "_openvino", lambda _: lambda tiles: tiles)
+    monkeypatch.setattr(engine, "_openvino", lambda *_: lambda tiles: tiles)
     build_engine(find_model(tmp_path / "mine.safetensors"), config)
     (tmp_path / "mine.safetensors").write_bytes(b"stub")
     monkeypatch.setattr(engine, "_ready", {})
@@ -80,7 +80,7 @@ def test_where_the_cache_cannot_be_written_it_works_all_the_same(tiles, tmp_path
 
 
 def test_a_failing_openvino_falls_back_to_torch_with_a_notice(tiles, monkeypatch):
-    def broken(_):
+    def broken(*_):
         raise RuntimeError("this CPU is too old")
 
     monkeypatch.setattr(engine, "_openvino", broken)

@@ -121,15 +121,54 @@ def resample(pixels: np.ndarray, low: float, high: float, factor: float) -> np.n
     (h, w) or (h, w, 3) float32 ndarray
         Linear between pixels; means over the pixels that fall together where it shrinks.
     """
-    height, width = (max(1, round(side * factor)) for side in pixels.shape[:2])
+    height, width = pixels.shape[:2]
+    shape = (max(1, round(height * factor)), max(1, round(width * factor)))
+    return resample_part(pixels, low, high, ((0.0, height), (0.0, width)), shape)
+
+
+def resample_part(
+    pixels: np.ndarray,
+    low: float,
+    high: float,
+    box: tuple[tuple[float, float], tuple[float, float]],
+    shape: tuple[int, int],
+) -> np.ndarray:
+    """Enlarge or shrink a part of an image; see `resample`.
+
+    Parameters
+    ----------
+    pixels : (H, W) or (H, W, 3) ndarray
+    low, high : float
+        Ends of its range; they become 0 and 1.
+    box : ((float, float), (float, float))
+        First and last edge of the part in rows and in columns; the first pixel lies between 0 and
+        1.
+    shape : (int, int)
+        Height and width to bring it to (px).
+
+    Returns
+    -------
+    (h, w) or (h, w, 3) float32 ndarray
+    """
+    (top, bottom), (left, right) = box
+    is_small = pixels.dtype.kind in "iu" and pixels.dtype.itemsize <= 2
     layers = pixels[..., None] if pixels.ndim == 2 else pixels
-    result = np.empty((height, width, layers.shape[2]), np.float32)
+    result = np.empty((*shape, layers.shape[2]), np.float32)
     for n in range(layers.shape[2]):
-        # the offset goes before the digits do
-        plain = ((layers[..., n].astype(np.float64) - low) / (high - low)).astype(np.float32)
-        np.nan_to_num(plain, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        if is_small:
+            # exact as they are, so that only what is left has to be scaled
+            plain = layers[..., n].astype(np.float32)
+        else:
+            # the offset goes before the digits do
+            plain = ((layers[..., n].astype(np.float64) - low) / (high - low)).astype(np.float32)
+            np.nan_to_num(plain, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         picture = Image.fromarray(plain)
-        result[..., n] = picture.resize((width, height), Image.Resampling.BILINEAR)
+        edges = (left, top, right, bottom)
+        size = (shape[1], shape[0])
+        result[..., n] = np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=edges))
+    if is_small:
+        result -= np.float32(low)
+        result *= np.float32(1 / (high - low))
     return result[..., 0] if pixels.ndim == 2 else result
 
 

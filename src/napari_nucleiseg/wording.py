@@ -166,6 +166,12 @@ def model_title(model: ModelCard) -> str:
     return " · ".join(parts)
 
 
+def live(count: int, seconds: float) -> str:
+    """One line about the nuclei of a view, and how long they took since the view was moved."""
+    time = f"{1000 * seconds:.0f} ms" if seconds < 1 else duration(seconds)
+    return f"{nuclei(count)} in view · {time}"
+
+
 def result(event: Segmented | Streamed, pixel_size_um: tuple[float, float] | None) -> str:
     """One line about a result: count, channel, median diameter, time and device.
 

@@ -11,6 +11,7 @@ from .layers import RESULT
 from .states_layer import is_outlines
 
 SHOWS = "shows"
+LIVE = "what is visible"
 
 
 def is_aid(layer: Any) -> bool:

@@ -99,7 +99,7 @@ class Bridge:
     def __init__(self, viewer: Any) -> None:
         self._viewer = weakref.ref(viewer)
         child = Child()
-        self.session = Session(run_in_thread, partial(_run, child), stop=child.stop)
+        self.session = Session(run_in_thread, partial(run_in_child, child), stop=child.stop)
         self.session.config = memory.recall_config()
         self.learning = Learning(run_in_thread, Child, InWindow)
         self._question: Question | None = None
@@ -340,7 +340,9 @@ class Bridge:
         return name
 
 
-def _run(child: Child, function: Callable[..., Iterator[Event]], *args: Any) -> Iterator[Event]:
+def run_in_child(
+    child: Child, function: Callable[..., Iterator[Event]], *args: Any
+) -> Iterator[Event]:
     """Run work in the child, and meanwhile get ready for what comes of it.
 
     napari imports pandas for the first labels layer, a quarter of a second in which the window

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -41,23 +42,39 @@ class Asking:
 
 
 class _Leaving(QObject):
-    """Ends a dock that napari has taken out of its window."""
+    """Ends what hangs on a dock that napari has taken out of its window."""
+
+    def __init__(self, dock: QWidget, end: Callable[[Any], None]) -> None:
+        super().__init__(dock)
+        self._end = end
 
     def eventFilter(self, dock: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
         if event.type() == QEvent.Type.ParentChange:
             # a dock that is moved has another parent by then
-            QTimer.singleShot(0, partial(_end_if_left, weakref.ref(dock)))
+            QTimer.singleShot(0, partial(_end_if_left, weakref.ref(dock), self._end))
         return False
 
 
-def _end_if_left(reference: weakref.ref[Any]) -> None:
+def _end_if_left(reference: weakref.ref[Any], end: Callable[[Any], None]) -> None:
     dock = reference()
     try:
         if dock is not None and dock.parent() is None:
-            dock.deleteLater()
+            end(dock)
     except RuntimeError:
         # Qt has deleted it already
         return
+
+
+def when_closed(dock: QWidget, end: Callable[[Any], None]) -> None:
+    """Call something with a dock after its X was pressed.
+
+    Parameters
+    ----------
+    dock : QWidget
+    end : callable
+        It must not keep the dock alive.
+    """
+    dock.installEventFilter(_Leaving(dock, end))
 
 
 def end_when_closed(dock: QWidget) -> None:
@@ -65,4 +82,4 @@ def end_when_closed(dock: QWidget) -> None:
 
     napari only takes its widget out of the window, and what hangs on the widget would live on.
     """
-    dock.installEventFilter(_Leaving(dock))
+    when_closed(dock, QWidget.deleteLater)

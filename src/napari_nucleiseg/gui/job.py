@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import closing
+from dataclasses import replace
 
 from napari.qt.threading import create_worker
 from qtpy.compat import isalive
@@ -49,6 +51,18 @@ def _tell(sender: QObject, signal: str, *args: object) -> None:
             raise
 
 
+def _drain(task: Task, ears: _Ears) -> None:
+    """Tell of all events; closing them here lets their ``finally`` run on this thread."""
+    try:
+        with closing(task.events) as events:
+            for event in events:
+                if task.cancelled:
+                    break
+                _tell(ears, "heard", event)
+    except Exception as error:
+        _tell(ears, "failed", error)
+
+
 class _Work:
     """What napari is given to run: its text is in napari's question before it closes."""
 
@@ -85,15 +99,8 @@ class Job(WorkerBase):
         _tell(self.signals, "_finished", self)
 
     def work(self) -> None:
-        """Drain the events; closing them here lets their ``finally`` run on this thread."""
-        try:
-            with closing(self._task.events) as events:
-                for event in events:
-                    if self._task.cancelled:
-                        break
-                    _tell(self._ears, "heard", event)
-        except Exception as error:
-            _tell(self._ears, "failed", error)
+        """Drain the events."""
+        _drain(self._task, self._ears)
 
     def quit(self) -> None:
         """Stop now; napari calls it when its window closes, and then waits for the end."""
@@ -106,3 +113,26 @@ def run_in_thread(task: Task) -> None:
     """Drain a task on a thread; the runner of every session of a viewer."""
     job = create_worker(_Work(task), _worker_class=Job, _ignore_errors=True, _start_thread=False)
     job.start()
+
+
+# ears of tasks under way: Qt deletes what nobody holds
+_heard: set[_Ears] = set()
+
+
+def run_beside(task: Task) -> None:
+    """Drain a task on a thread of its own, about which napari need not ask before it closes.
+
+    For what is short and changes nothing; it waits for no other work either.
+    """
+
+    def end() -> None:
+        _heard.discard(ears)
+        task.on_end()
+
+    def work() -> None:
+        _drain(task, ears)
+        _tell(ears, "ended")
+
+    ears = _Ears(replace(task, on_end=end))
+    _heard.add(ears)
+    threading.Thread(target=work, name=task.title, daemon=True).start()

@@ -25,6 +25,7 @@ from .closing import end_when_closed
 from .forms import ElidedComboBox, Fold, Form, shrink
 from .image_chooser import ImageChooser
 from .layers import is_as_in_shell, path_of, pixel_size_um, plane_of
+from .live_view import LiveView
 from .model_chooser import ModelChooser
 from .outcome import Outcome, Said
 from .planes import shell_settings
@@ -137,7 +138,9 @@ class SegmentDock(QWidget):
             "Cancel", self._session.cancel, "Stop after the tile under way; nothing is changed"
         )
         self._running = row(self.bar, self.cancel_button)
-        return column(self.segment_button, self._running, spacing=6)
+        self.live = LiveView(self._bridge, self.images, self)
+        buttons = row(self.segment_button, self.live.button)
+        return column(buttons, self._running, self.live.words, spacing=6)
 
     def _build_folds(self) -> QWidget:
         self.form = Form(self._session.config, MORE)
@@ -178,7 +181,7 @@ class SegmentDock(QWidget):
         session, viewer = self._session, self._viewer
         self.images.changed.connect(self._show_image)
         self.images.renewed.connect(self._name_button)
-        for part in (self.images, self.models):
+        for part in (self.images, self.models, self.live):
             part.failed.connect(self.outcome.fail)
         heard = [
             (session.event, self._on_event),
@@ -301,6 +304,7 @@ class SegmentDock(QWidget):
         """Take the colours of napari's theme."""
         theme = get_theme(self._viewer.theme)
         paint_main(self.segment_button, theme)
+        self.live.paint(theme)
         self.outcome.paint(theme)
 
     # --- what happens ------------------------------------------------------------------------
