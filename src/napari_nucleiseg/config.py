@@ -162,13 +162,25 @@ class JoinConfig(Config):
         "labels or to tracks",
     )
     join_overlap: float = Field(
-        0.25, gt=0, le=1, description="least IoU of a nucleus in two planes to be the same"
+        0.25,
+        gt=0,
+        le=1,
+        title="Overlap of planes",
+        description="least IoU of a nucleus in two planes to be the same",
     )
     join_length: int = Field(
-        2, ge=1, le=10_000, description="planes that a nucleus must be seen in; others are removed"
+        2,
+        ge=1,
+        le=10_000,
+        title="Fewest planes",
+        description="planes that a nucleus must be seen in; others are removed",
     )
     join_gap: int = Field(
-        1, ge=0, le=100, description="planes in a row that a nucleus may be missed in"
+        1,
+        ge=0,
+        le=100,
+        title="Longest gap",
+        description="planes in a row that a nucleus may be missed in",
     )
 
 
