@@ -18,6 +18,8 @@ DIAMETER = (
     r"^\s*(auto|none|(?P<number>\d*[1-9]\d*(\.\d*)?|\d*\.\d*[1-9]\d*)\s*(?P<unit>px|um|µm|μm)?)\s*$"
 )
 """A diameter as people write it; zero is none."""
+AXES = r"^\s*[TCZtcz]{0,3}[Yy][Xx]\s*$"
+"""Axes as people write them."""
 
 
 def value_type(field: FieldInfo) -> Any:
@@ -205,6 +207,19 @@ class SegmentConfig(Config):
         None,
         coerce_numbers_to_str=True,
         description="which picture of a file with several, by name or number from 1",
+    )
+    axes: str | None = Field(
+        None,
+        pattern=AXES,
+        description="axes of a file that does not name them all: ZYX (focal planes), TYX (time "
+        "points), CYX (channels), or more, as TCYX",
+    )
+    pixel_size_um: float | None = Field(
+        None,
+        gt=0,
+        le=1000,
+        title="Pixel size",
+        description="height and width of a pixel where the file does not tell (µm)",
     )
     z: str | None = Field(
         None,
