@@ -5,10 +5,10 @@ from __future__ import annotations
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from .errors import SettingError, reason
@@ -155,10 +155,18 @@ def _in_words(
     return SettingError(f"A setting has a value that is not allowed{inside}", written, remedy)
 
 
+_LOWER = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+
+
 class JoinConfig(Config):
     """How nuclei of successive planes are joined."""
 
-    join: Literal["none", "z", "t"] = Field(
+    stack: Annotated[Literal["none", "z", "t"], _LOWER] = Field(
+        "none",
+        description="take all files for focal planes (z) or time points (t) of one stack; if no "
+        "plane is chosen, their nuclei are joined",
+    )
+    join: Annotated[Literal["none", "z", "t"], _LOWER] = Field(
         "none",
         description="segment all focal planes (z) or time points (t) and join their nuclei, to 3-D "
         "labels or to tracks",

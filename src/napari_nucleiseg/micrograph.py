@@ -170,6 +170,22 @@ class Micrograph:
             notices=self._without_assumption(),
         )
 
+    def with_pixel_size(self, size_um: float) -> Micrograph:
+        """State the size of a pixel, height and width, where the file does not.
+
+        What the file states counts; a notice says so where that is another size.
+        """
+        if self.pixel_size_um is None:
+            return replace(self, pixel_size_um=(size_um, size_um))
+        height, width = self.pixel_size_um
+        if max(abs(height - size_um), abs(width - size_um)) <= 0.01 * size_um:
+            return self
+        said = (
+            f"The file states a pixel of {width:.4g} µm, which counts; the size given, "
+            f"{size_um:.4g} µm, does not."
+        )
+        return replace(self, notices=(*self.notices, said))
+
     def _without_assumption(self) -> tuple[str, ...]:
         return tuple(n for n in self.notices if not isinstance(n, Assumed))
 

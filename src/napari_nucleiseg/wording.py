@@ -289,17 +289,18 @@ def sentence(error: BaseException, report: str = "Copy the details and report th
     return f"Something went wrong inside the program{said}. {report.rstrip('.')}."
 
 
-def command(path: Path | None, *configs: Config) -> str:
+def command(path: Path | Sequence[Path] | None, *configs: Config) -> str:
     """Give the command line that does the same in a shell.
 
     Parameters
     ----------
-    path : Path or None
-        The micrograph's file; None leaves a place to fill in.
+    path : Path, sequence of Path or None
+        The micrograph's file, or those of a stack; None leaves a place to fill in.
     *configs : Config
         Only settings that differ from the defaults are written.
     """
-    words = ["nucleiseg", "segment", "IMAGE" if path is None else str(path), "--out", "nuclei"]
+    files = ["IMAGE"] if path is None else [path] if isinstance(path, Path) else path
+    words = ["nucleiseg", "segment", *map(str, files), "--out", "nuclei"]
     for config in configs:
         for name, value in config.model_dump(exclude_defaults=True).items():
             words += [f"--{name.replace('_', '-')}", str(value)]

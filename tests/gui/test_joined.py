@@ -208,7 +208,7 @@ def test_of_the_other_axes_what_the_sliders_show_counts(dock, viewer, work, qtbo
         translate=(0, 0, 5, 1, 1),
         units=("pixel", "pixel", "um", "um", "um"),
     )
-    viewer.dims.set_current_step((1, 2), (1, 2))
+    viewer.dims.set_current_step((0, 1, 2), (0, 1, 2))
     choose(dock, "T")
     assert "channel 2, focal plane 3" in dock.images.why.text()
     run(dock, qtbot)

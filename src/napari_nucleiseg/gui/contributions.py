@@ -11,15 +11,17 @@ from napari.utils.notifications import show_info
 
 from ..errors import ShapeError
 from ..io import (
+    in_order,
     is_zarr,
     open_labels,
     open_micrograph,
+    open_stack,
     series_names,
     with_colour,
     write_labels,
 )
 from ..samples import SAMPLES, read_sample
-from .layers import labels_of, layer_of, size_in_um
+from .layers import MICROGRAPH, labels_of, layer_of, size_in_um
 
 MOST_PICTURES = 16
 
@@ -27,7 +29,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
-    """Give the reader for one file, or for several that are opened as a stack of their own each."""
+    """Give the reader for one file, or for several that are opened as one stack."""
     paths = [path] if isinstance(path, str) else list(path)
     return read if all(Path(p).is_file() or is_zarr(Path(p)) for p in paths) else None
 
@@ -35,10 +37,19 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | 
 def read(path: str | Sequence[str]) -> list[LayerData]:
     """Read micrographs with axes, pixel size, units, channel names, pyramids and labels inside.
 
-    Of a file with several pictures each becomes a layer, up to `MOST_PICTURES`.
+    Of a file with several pictures each becomes a layer, up to `MOST_PICTURES`. Several files
+    become one stack, each of them read when it is looked at.
     """
-    paths = [path] if isinstance(path, str) else list(path)
-    return [layer for p in paths for layer in _layers(Path(p))]
+    paths = [path] if isinstance(path, str) else in_order(path)
+    return _layers(Path(paths[0])) if len(paths) == 1 else [_stack(paths)]
+
+
+def _stack(paths: Sequence[Path]) -> LayerData:
+    """One layer of several files; in what they differ is chosen in the dock."""
+    data, settings, kind = layer_of(open_stack(paths, None))
+    known = settings["metadata"][MICROGRAPH]
+    known["files"] = [str(path) for path in paths]
+    return data, settings, kind
 
 
 def _layers(path: Path) -> list[LayerData]:

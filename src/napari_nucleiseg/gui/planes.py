@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from napari.layers import Image
 
-from .layers import AXES, MICROGRAPH, named_axes
+from .axes import SIZE
+from .layers import AXES, MICROGRAPH, named_axes, path_of
 
 _NAMES_OF_AXES = {"Z": "focal plane", "T": "time point", "C": "channel"}
 _FLAGS = {"Z": "z", "T": "t", "C": "channel"}
@@ -48,6 +51,23 @@ def shell_settings(
     }
     if known.get("series"):
         found["series"] = known["series"]
-    if AXES in layer.metadata and known.get("unnamed"):
+    if AXES in layer.metadata and known.get("unnamed") and not known.get("files"):
         found["axes"] = f"{layer.metadata[AXES]}YX"
+    if layer.metadata.get(SIZE):
+        found["pixel_size_um"] = layer.metadata[SIZE]
     return found
+
+
+def shell_files(layer: Image) -> tuple[Path | list[Path] | None, str]:
+    """Give the file of a layer, or those of a stack of several, and what these are: z, t or none.
+
+    ``none`` also where they are channels, of which the command line makes no stack.
+    """
+    files = layer.metadata.get(MICROGRAPH, {}).get("files")
+    if not files:
+        return path_of(layer), "none"
+    # the axis of the files is the one that nobody named
+    assumed = str(layer.metadata[MICROGRAPH]["unnamed"])
+    axes = str(layer.metadata[MICROGRAPH]["axes"])
+    letter = named_axes(layer)[axes.index(assumed)]
+    return [Path(file) for file in files], letter.lower() if letter in "ZT" else "none"

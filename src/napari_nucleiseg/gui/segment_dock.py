@@ -33,11 +33,11 @@ from .axes import axes_of
 from .bridge import bridge_of
 from .forms import ElidedComboBox, Fold, Form, shrink
 from .image_chooser import ImageChooser
-from .layers import is_as_in_shell, path_of, pixel_size_um, plane_of
+from .layers import is_as_in_shell, pixel_size_um, plane_of
 from .model_chooser import ModelChooser
 from .outcome import Outcome, Said
 from .plane_chooser import PlaneChooser
-from .planes import shell_settings
+from .planes import shell_files, shell_settings
 from .widgets import (
     button,
     column,
@@ -431,13 +431,14 @@ class SegmentDock(QWidget):
         layer = self.layer
         if layer is None:
             return
-        path = path_of(layer)
+        path, stack = shell_files(layer)
         point = self._viewer.dims.current_step
         plane = plane_of(layer, point) if self.images.kind == "stack" else ()
         chosen = shell_settings(layer, plane, self.planes.letter)
         settings = {**self.images.settings, **(chosen or {})}
         config = self._session.config.model_copy(update=settings)
-        copy(wording.command(path, config, self.planes.joining))
+        joining = self.planes.joining.model_copy(update={"stack": stack})
+        copy(wording.command(path, config, joining))
         if path is None:
             said = "This image has no file yet: put its name in the place of IMAGE."
         elif chosen is None:
