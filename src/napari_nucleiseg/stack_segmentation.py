@@ -15,7 +15,8 @@ from .config import JoinConfig, SegmentConfig
 from .engine import build_engine
 from .errors import SettingError, ShapeError
 from .events import Event, Joined, Notice, PlaneDone, Segmented, Streamed, TileDone
-from .files import write_bytes, write_whole
+from .files import write_bytes
+from .io import write_label_stack
 from .joining import Joiner, Seen, fill_gaps, numbers_by_plane, tracks_table
 from .micrograph import Micrograph
 from .segmentation import segment
@@ -55,7 +56,8 @@ def segment_stack(
                 yield event
                 continue
             joined = np.load(event.labels, mmap_mode="r")
-            _write(out, joined, joining.join.upper(), micrograph)
+            size, step = micrograph.pixel_size_um, micrograph.z_step_um
+            write_label_stack(out, joined, joining.join.upper(), size, step)
             # Windows does not remove a file that is mapped
             del joined
             if event.tracks:
@@ -166,31 +168,3 @@ def _diameter(paths: list[list[Seen]]) -> float:
     """Median equivalent-circle diameter of the largest section of each nucleus, in pixels."""
     areas = [max(seen.area for seen in path) for path in paths]
     return float(np.median(np.sqrt(4 * np.array(areas) / np.pi))) if areas else 0.0
-
-
-def _write(out: Path, joined: np.ndarray, letter: str, micrograph: Micrograph) -> None:
-    """Write the label image of all planes, one plane in memory at a time."""
-    import tifffile
-
-    dtype = np.uint16 if joined.max(initial=0) <= np.iinfo(np.uint16).max else np.int32
-    known: dict[str, Any] = {"axes": f"{letter}YX"}
-    if micrograph.pixel_size_um is not None:
-        height, width = micrograph.pixel_size_um
-        known |= {"PhysicalSizeY": height, "PhysicalSizeX": width}
-    if letter == "Z" and micrograph.z_step_um is not None:
-        known["PhysicalSizeZ"] = micrograph.z_step_um
-
-    def write(file: Any) -> None:
-        tifffile.imwrite(
-            file,
-            (plane.astype(dtype) for plane in joined),
-            shape=joined.shape,
-            dtype=dtype,
-            photometric="minisblack",
-            compression="zlib",
-            metadata=known,
-            ome=True,
-            bigtiff=joined.nbytes > 2**31,
-        )
-
-    write_whole(out, write)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from napari.utils.notifications import show_info
 
-from ..errors import ShapeError
+from ..errors import FileError, ShapeError
 from ..io import (
     in_order,
     is_zarr,
@@ -18,6 +18,7 @@ from ..io import (
     open_stack,
     series_names,
     with_colour,
+    write_label_stack,
     write_labels,
 )
 from ..samples import SAMPLES, read_sample
@@ -72,18 +73,30 @@ def _layers(path: Path) -> list[LayerData]:
 
 
 def write(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write the label image of a layer; the smallest safe integers, never fewer nuclei."""
+    """Write the label image of a layer, or those of all planes; never fewer nuclei."""
     labels = np.asarray(data)
-    if labels.ndim > 2 and labels.size == labels.shape[-2] * labels.shape[-1]:
-        labels = labels.reshape(labels.shape[-2:])
-    if labels.ndim != 2:
+    # axes of one plane are left out: channels that were not segmented
+    kept = [i for i, n in enumerate(labels.shape) if n > 1 or i >= labels.ndim - 2]
+    labels = labels.reshape([labels.shape[i] for i in kept])
+    if labels.ndim > 3:
         raise ShapeError(
-            "Stacks of label images cannot be saved yet",
+            "Label images of several axes of planes cannot be saved in one file",
             f"the layer has {labels.ndim} axes",
-            "Save one plane at a time",
+            "Save the planes of one axis",
         )
     size = size_in_um(meta.get("scale", ()), meta.get("units", ()))
-    return [str(write_labels(Path(path), labels, size))]
+    if labels.ndim == 2:
+        return [str(write_labels(Path(path), labels, size))]
+    if Path(path).suffix.lower() not in (".tif", ".tiff"):
+        raise FileError(
+            "Label images of several planes are saved as TIFF",
+            Path(path).name,
+            "Choose a name that ends with .tif",
+        )
+    named = [str(meta.get("axis_labels", "")[i]).casefold() for i in kept[:1] if meta]
+    letter = "T" if named and named[0] in ("t", "time", "frame") else "Z"
+    step = size_in_um([meta["scale"][kept[0]]] * 2, [meta["units"][kept[0]]] * 2) if meta else None
+    return [str(write_label_stack(Path(path), labels, letter, size, step[0] if step else None))]
 
 
 def _sample(name: str) -> list[LayerData]:

@@ -32,6 +32,8 @@ from . import _lazy, _series
 from ._decoding import check_size
 from ._file_stacks import files_assumed, in_order, name_of_stack
 from ._label_numbers import BinaryMask, ColourMask, LooksLikeMicrograph, to_labels, whole_numbers
+from ._label_stack import write_label_stack
+from ._lazy import needed
 from ._planes import TakenAsChannels
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "is_zarr",
     "name_of",
     "name_of_stack",
+    "needed",
     "open_labels",
     "open_micrograph",
     "open_stack",
@@ -53,6 +56,7 @@ __all__ = [
     "read_micrograph",
     "series_names",
     "with_colour",
+    "write_label_stack",
     "write_labels",
 ]
 
