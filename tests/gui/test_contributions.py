@@ -99,9 +99,11 @@ def test_a_plane_of_its_own_is_written_as_a_plane(tmp_path):
     assert np.array_equal(read_labels(path).image, labels[0])
 
 
-def test_a_stack_is_refused_in_words(tmp_path):
-    with pytest.raises(NucleisegError, match="Save one plane at a time"):
-        write(str(tmp_path / "a.tif"), np.zeros((3, 4, 5), np.int32), {})
+def test_what_no_file_can_hold_is_refused_in_words(tmp_path):
+    with pytest.raises(NucleisegError, match=r"saved as TIFF.*a\.png"):
+        write(str(tmp_path / "a.png"), np.zeros((3, 4, 5), np.int32), {})
+    with pytest.raises(NucleisegError, match="Save the planes of one axis"):
+        write(str(tmp_path / "a.tif"), np.zeros((2, 3, 4, 5), np.int32), {})
     assert not list(tmp_path.iterdir())
 
 

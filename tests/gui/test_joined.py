@@ -145,6 +145,7 @@ def test_the_plane_shown_is_seen_while_the_others_are_under_way(dock, viewer, wo
     qtbot.waitUntil(lambda: state(dock) == "done", timeout=WAIT)
     [result] = layers_of(viewer, Labels)
     assert result.name == "a · nuclei (all focal planes)"
+    assert dock.tracks_button.isHidden()
     assert [int(plane.max()) for plane in result.data] == [1] * 5
     assert tuple(result.scale) == (2, 0.5, 0.5)
     result.data_setitem(tuple(np.array([[0], [20], [20]])), 5)
@@ -272,3 +273,29 @@ def test_what_is_in_a_file_stays_there(viewer):
     stack = read_stack(layer, axes_of(layer))
     assert stack.is_lazy
     assert (stack.axes, stack.pixels.shape) == ("CZYX", (2, 6, 30, 40))
+
+
+def test_tracks_are_exported_as_they_are_in_the_layer(
+    dock, viewer, work, qtbot, tmp_path, monkeypatch
+):
+    pytest.importorskip("zarr", minversion="3")
+    work(planes_of_squares())
+    viewer.add_image(np.zeros((5, 30, 40), np.uint8), name="a", axis_labels=("t", "y", "x"))
+    choose(dock, "T")
+    run(dock, qtbot)
+    [labels] = layers_of(viewer, Labels)
+    labels.data_setitem(tuple(np.array([[2], [20], [20]])), 9)
+    monkeypatch.undo()
+    monkeypatch.setattr(
+        "napari_nucleiseg.gui.tracks_button.QFileDialog.getExistingDirectory",
+        lambda *a: str(tmp_path / "out"),
+    )
+    click(qtbot, dock.tracks_button)
+    qtbot.waitUntil(lambda: "Saved for Ultrack" in dock.outcome.notices.text(), timeout=WAIT)
+    table = np.genfromtxt(tmp_path / "out" / "a_btrack.csv", delimiter=",", names=True)
+    assert sorted(table["nucleus"]) == [1] * 5 + [9]
+    np.testing.assert_array_equal(
+        tifffile.imread(tmp_path / "out" / "a_trackmate.tif"), labels.data
+    )
+    viewer.layers.remove(labels)
+    assert dock.tracks_button.isHidden()

@@ -15,9 +15,10 @@ from napari.layers import Image, Labels, Layer, Tracks
 from ..config import JoinConfig
 from ..errors import ShapeError
 from ..events import Event, Joined, Notice, PlaneDone
+from ..trackers import Movie
 from .aids import SHOWS
 from .axes import axes_of, chosen_planes, read_stack, stack_placement
-from .layers import RESULT, field_shape, level_of, plane_of
+from .layers import RESULT, field_shape, level_of, pixel_size_um, plane_of
 
 if TYPE_CHECKING:
     from .bridge import Bridge
@@ -70,6 +71,9 @@ class Stacks:
         self._tracks: weakref.WeakKeyDictionary[Layer, dict[Any, weakref.ref[Tracks]]] = (
             weakref.WeakKeyDictionary()
         )
+        self._movies: weakref.WeakKeyDictionary[Layer, weakref.ref[Labels]] = (
+            weakref.WeakKeyDictionary()
+        )
         # their labels are mapped from there
         self._folders: weakref.WeakKeyDictionary[Labels, _Folder] = weakref.WeakKeyDictionary()
         bridge.session.event.connect(self._on_event)
@@ -106,6 +110,16 @@ class Stacks:
         bridge.session.segment_stack(
             micrograph, config, joining, run.folder.path, plane[at], layer.name
         )
+
+    def movie_of(self, layer: Image) -> tuple[str, Movie] | None:
+        """The nuclei of all time points of an image as they are now, corrections included."""
+        bridge, reference = self._bridge(), self._movies.get(layer)
+        labels = None if reference is None else reference()
+        if bridge is None or labels is None or labels not in bridge.viewer.layers:
+            return None
+        data = np.asarray(labels.data)
+        planes = data.reshape(data.shape[:1] + data.shape[-2:])
+        return layer.name, Movie(planes, pixel_size_um(layer))
 
     def tracks_of(self, layer: Layer) -> Tracks | None:
         """The tracks found last in an image, if they are still there."""
@@ -163,6 +177,8 @@ class Stacks:
         result = bridge.put(layer, run.key, labels, event.manifest, where)
         if result.data is labels:
             self._folders[result] = run.folder
+        if run.axes[run.at] == "T":
+            self._movies[layer] = weakref.ref(result)
         if event.tracks and event.count:
             self._show_tracks(bridge, layer, run, event, where)
 

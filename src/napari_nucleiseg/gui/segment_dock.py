@@ -38,6 +38,7 @@ from .model_chooser import ModelChooser
 from .outcome import Outcome, Said
 from .plane_chooser import PlaneChooser
 from .planes import shell_files, shell_settings
+from .tracks_button import TracksButton
 from .widgets import (
     button,
     column,
@@ -188,7 +189,8 @@ class SegmentDock(QWidget):
         for name, fold in self._named_folds.items():
             fold.open(name in kept)
             fold.toggled.connect(self._remember_folds)
-        return column(self.more, self.truth_fold, self.command_button)
+        self.tracks_button = TracksButton(self._bridge, lambda: self.layer, self.outcome.say)
+        return column(self.tracks_button, self.more, self.truth_fold, self.command_button)
 
     def _listen(self) -> None:
         session, viewer = self._session, self._viewer
@@ -228,6 +230,7 @@ class SegmentDock(QWidget):
         self._folds.setVisible(self.layer is not None)
         self._say_about(self.layer)
         self._find_truth()
+        self.tracks_button.look()
 
     def _say_about(self, layer: Image | None) -> None:
         """Say what is known of this image; what was said about another one must not stay."""

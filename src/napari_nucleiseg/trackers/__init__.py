@@ -23,6 +23,11 @@ TRACKERS = Registry(__name__, "tracker")
 
 
 @dataclass(frozen=True)
+class TracksSaved(Saved):
+    """A file for a program that tracks nuclei was written."""
+
+
+@dataclass(frozen=True)
 class Movie:
     """Nuclei with numbers that stay from one time point to the next.
 
@@ -109,7 +114,7 @@ def write_tracks(
     Yields
     ------
     Event
-        `Saved` for each file.
+        `TracksSaved` for each file.
 
     Raises
     ------
@@ -120,7 +125,7 @@ def write_tracks(
     for program, write in writers:
         paths: Iterable[Path] = write(out / name, movie)
         for path in paths:
-            yield Saved(path, f"for {TRACKERS.module(program).TITLE}")
+            yield TracksSaved(path, f"for {TRACKERS.module(program).TITLE}")
 
 
 def stem_of(path: Path) -> str:
