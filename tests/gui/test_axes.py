@@ -82,6 +82,7 @@ def test_the_dock_asks_what_a_file_does_not_say_and_remembers_it(dock, viewer, p
     assert dock.images.axes.currentText() == "focal planes"
     assert dock.planes.planes.findData("T") == -1
     choose(dock.images.axes, "T")
+    assert viewer.dims.axis_labels[0] == "t"
     assert "time point 5 (counted from 1)" in dock.images.why.text()
     assert dock.planes.planes.findData("Z") == -1
     choose(dock.planes.planes, "T")
@@ -119,6 +120,7 @@ def test_a_pixel_size_can_be_said_and_results_stay_on_their_image(dock, viewer, 
         assert tuple(layer.scale[-2:]) == (0.25, 0.25)
         assert tuple(layer.translate[-2:]) == (7, 9)
         assert [str(unit) for unit in layer.units[-2:]] == ["micrometer"] * 2
+    assert viewer.camera.center[1:] == pytest.approx((7 + 0.25 * 14.5, 9 + 0.25 * 19.5), abs=0.3)
     words = copied(dock)
     assert words[words.index("--pixel-size-um") + 1] == "0.25"
     # it stays open to change, and can be taken back

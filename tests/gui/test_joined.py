@@ -270,9 +270,15 @@ def test_what_is_in_a_file_stays_there(viewer):
     lazy = dask.array.zeros((6, 2, 30, 40), dtype=np.uint16, chunks=(1, 1, 30, 40))
     layer = viewer.add_image(lazy, contrast_limits=(0, 1))
     assert axes_of(layer) == "ZCYX"
-    stack = read_stack(layer, axes_of(layer))
+    stack = read_stack(layer, axes_of(layer))()
     assert stack.is_lazy
     assert (stack.axes, stack.pixels.shape) == ("CZYX", (2, 6, 30, 40))
+    # what another process could not read is read here
+    bound = dask.array.map_blocks(lambda block: block + 1, lazy, dtype=lazy.dtype)
+    layer = viewer.add_image(bound, contrast_limits=(0, 1))
+    stack = read_stack(layer, axes_of(layer))()
+    assert not stack.is_lazy
+    assert (stack.pixels == 1).all()
 
 
 def test_tracks_are_exported_as_they_are_in_the_layer(

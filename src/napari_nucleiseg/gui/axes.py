@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,8 @@ from .layers import (
     kind_of,
     level_of,
     named_axes,
+    notices_of,
+    path_of,
     pixel_size_um,
     placement,
     read_layer,
@@ -73,6 +76,8 @@ def choices_of(layer: Image) -> list[str]:
 def say_axes(layer: Image, letters: str) -> None:
     """Keep with a layer what somebody says that its axes before height and width count."""
     layer.metadata = {**layer.metadata, AXES: letters}
+    # napari writes them at its sliders
+    layer.axis_labels = (*letters.lower(), *layer.axis_labels[layer.ndim - 2 :])
 
 
 def is_size_open(layer: Image) -> bool:
@@ -109,6 +114,10 @@ def read_stack(layer: Image, axes: str) -> Micrograph | Load:
     # one plane says what is wrong with all of them; nothing of it is read
     read_layer(layer, "stack", (0,) * (layer.ndim - 2), thinned=True)
     data = level_of(layer)
+    if not hasattr(data, "transpose"):
+        import dask.array
+
+        data = dask.array.from_array(data)
     if layer.rgb:
         data = data[..., :3]
         if np.dtype(data.dtype) != np.uint8:
@@ -130,15 +139,27 @@ def read_stack(layer: Image, axes: str) -> Micrograph | Load:
         pixel_size_um(layer),
         names if len(names) == count else (),
         layer.name,
-        known.get("path"),
-        tuple(known.get("notices", ())),
+        path_of(layer),
+        notices_of(layer),
         z_step_um=_step_um(layer, axes.find("Z")),
     )
-    if not isinstance(data, np.ndarray):
-        return taken
     if is_in_memory(data):
         return replace(taken, pixels=np.array(data))
-    return lambda: replace(taken, pixels=np.array(data))
+
+    def load() -> Micrograph:
+        stays = not isinstance(data, np.ndarray) and _can_travel(data)
+        return taken if stays else replace(taken, pixels=np.array(data))
+
+    return load
+
+
+def _can_travel(pixels: Any) -> bool:
+    """Whether another process can read pixels that are still in a file; our reader's it can."""
+    try:
+        pickle.dumps(pixels)
+    except (pickle.PicklingError, TypeError, AttributeError):
+        return False
+    return True
 
 
 def _step_um(layer: Image, at: int) -> float | None:

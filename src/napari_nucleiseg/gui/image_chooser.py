@@ -220,6 +220,8 @@ class ImageChooser(QObject):
         if layer is not None:
             say_pixel_size(layer, size_um)
             self._bridge.move_results(layer)
+            # what was in view lies elsewhere now
+            self._viewer.reset_view()
             self.renewed.emit()
 
     def _show_parts(self) -> None:

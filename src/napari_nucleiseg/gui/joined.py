@@ -100,7 +100,8 @@ class Stacks:
         axes, letter = axes_of(layer), joining.join.upper()
         at = axes.find(letter)
         if at < 0:
-            raise ShapeError(f"The image has no {PLANES[letter]}", layer.name, "Say what its axes")
+            what = f"The image has no {PLANES[letter]}"
+            raise ShapeError(what, layer.name, "Choose under Axes what its sliders count")
         plane = plane_of(layer, bridge.viewer.dims.current_step)
         chosen = chosen_planes(axes, plane, letter)
         config = bridge.session.config.model_copy(update={**settings, **chosen})
@@ -162,7 +163,9 @@ class Stacks:
                 **stack_placement(layer, run.at, run.plane),
             )
             preview.editable = False
-            layers.insert(layers.index(layer) + 1, preview)
+            earlier = bridge.result_of(layer, run.key)
+            below = layer if earlier is None else max(layer, earlier, key=layers.index)
+            layers.insert(layers.index(below) + 1, preview)
             run.preview = weakref.ref(preview)
 
     def _show_all(self, bridge: Bridge, layer: Image, run: _Run, event: Joined) -> None:

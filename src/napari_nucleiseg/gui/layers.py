@@ -18,7 +18,7 @@ from napari.layers import Image, Labels, Layer
 from ..errors import NucleisegError, ShapeError
 from ..intensity import NormaliseConfig, intensity_range
 from ..io import SUFFIXES, read_micrograph
-from ..micrograph import Micrograph
+from ..micrograph import Assumed, Micrograph
 from ..session import Load
 
 # metadata keys: what our reader knows of an image, what a result was made with
@@ -115,6 +115,12 @@ def component_names(layer: Image) -> tuple[str, ...]:
     return names if len(names) == component_count(layer) else ()
 
 
+def notices_of(layer: Image) -> tuple[str, ...]:
+    """What was said when a layer was read, less what a person has said since of its axes."""
+    found = tuple(layer.metadata.get(MICROGRAPH, {}).get("notices", ()))
+    return tuple(n for n in found if AXES not in layer.metadata or not isinstance(n, Assumed))
+
+
 def path_of(layer: Layer) -> Path | None:
     """File a layer was read from."""
     path = layer.metadata.get(MICROGRAPH, {}).get("path") or layer.source.path
@@ -209,7 +215,7 @@ def read_layer(
     size, name, path = pixel_size_um(layer), layer.name, path_of(layer)
     file = None if kind == "stack" else file_of(layer)
     is_rgb, has_opacity = layer.rgb, has_opacity_axis(layer)
-    notices = tuple(layer.metadata.get(MICROGRAPH, {}).get("notices", ()))
+    notices = notices_of(layer)
     in_memory, shape = is_in_memory(data), (1, 1) if thinned else field_shape(layer)
     copy = np.array(data) if in_memory else None
 
@@ -319,14 +325,17 @@ def placement(layer: Layer, axes: list[int] | None = None) -> dict[str, Any]:
     axes = list(field_axes(layer)) if axes is None else axes
     shear = np.asarray(layer.shear)
     if shear.ndim == 1:
-        upper = np.eye(layer.ndim)
-        upper[np.triu_indices(layer.ndim, 1)] = shear
-        shear = upper
+        # the part above the diagonal, row by row
+        whole = np.eye(layer.ndim)
+        whole[np.triu_indices(layer.ndim, 1)] = shear
+        shear = whole[np.ix_(axes, axes)][np.triu_indices(len(axes), 1)]
+    else:
+        shear = shear[np.ix_(axes, axes)]
     return {
         "scale": layer.scale[axes],
         "translate": layer.translate[axes],
         "rotate": layer.rotate[np.ix_(axes, axes)],
-        "shear": shear[np.ix_(axes, axes)],
+        "shear": shear,
         "affine": layer.affine.set_slice(axes),
         "units": tuple(layer.units[i] for i in axes),
         "axis_labels": tuple(layer.axis_labels[i] for i in axes),

@@ -17,8 +17,8 @@ from .widgets import add_row, fill_data, show_row
 
 JOIN = ("join_overlap", "join_length", "join_gap")
 _CHOICES = {
-    "Z": "all planes, joined through depth",
-    "T": "all time points, joined to tracks",
+    "Z": "all, joined through depth",
+    "T": "all, joined to tracks",
 }
 
 
