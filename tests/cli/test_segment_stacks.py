@@ -171,7 +171,7 @@ def test_files_are_one_stack(planes, grey, tmp_path):
         "cell_tracks.csv",
     ]
     one = np.stack([np.roll(grey, 3 * n, axis=1) for n in range(3)])
-    tifffile.imwrite(tmp_path / "one.tif", one)
+    tifffile.imwrite(tmp_path / "one.tif", one, photometric="minisblack")
     flags = ("--axes", "tyx", "--join", "t", "--pixel-size-um", "0.5")
     run("segment", tmp_path / "one.tif", "--out", tmp_path / "out", *flags)
     whole = open_micrograph(tmp_path / "out" / "one_labels.ome.tif")
