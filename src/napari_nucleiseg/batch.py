@@ -31,6 +31,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 
@@ -42,14 +43,18 @@ from .files import write_text
 from .io import (
     FORMATS,
     SUFFIXES,
+    in_order,
     is_zarr,
     name_of,
+    name_of_stack,
     open_micrograph,
+    open_stack,
     series_names,
     with_colour,
     write_labels,
 )
 from .measure import measure
+from .micrograph import Micrograph
 from .overlay import draw_outlines, write_picture
 from .segmentation import segment
 from .stack_segmentation import segment_stack
@@ -76,16 +81,24 @@ class Item:
         Why the name is longer than expected, if an earlier run is the reason.
     series : str or None
         Which picture of a file with several, for example a field of a plate.
+    files : tuple of Path
+        All files of a stack of several, ``path`` first; empty where the micrograph is one file.
+    axis : str
+        Letter of what those files differ in.
     """
 
     path: Path
     name: str
     notice: str = ""
     series: str | None = None
+    files: tuple[Path, ...] = ()
+    axis: str = ""
 
     @property
     def title(self) -> str:
         """Name of the file, and of the picture in it."""
+        if self.files:
+            return f"{self.path.name} and {len(self.files) - 1} more"
         return f"{self.path.name} {self.series}" if self.series else self.path.name
 
     def result(self, out: Path, ending: str) -> Path:
@@ -177,6 +190,61 @@ def find_items(
         except NucleisegError as error:
             found.errors.append((str(item.path), error))
     return found
+
+
+def as_stack(items: Sequence[Item], axis: str, out: Path) -> Item:
+    """Make one micrograph of several files.
+
+    Parameters
+    ----------
+    items : sequence of Item
+        The files; they are ordered as people count.
+    axis : str
+        What they differ in, T or Z.
+    out : Path
+        Where results will go; what is there of another micrograph keeps its name.
+
+    Raises
+    ------
+    SettingError
+        If a file holds several pictures, of which it is not said which one is meant.
+    """
+    several = [item for item in items if item.series is not None]
+    if several:
+        raise SettingError(
+            "Of files with several pictures no stack can be made",
+            several[0].title,
+            "Leave out --stack and --series",
+        )
+    files = in_order(dict.fromkeys(item.path for item in items))
+    name = name_of_stack([name_of(file) for file in files])
+    [item] = _name([(files[0].with_name(f"{name}{files[0].suffix}"), PurePath())])
+    named = replace(item, path=files[0], files=tuple(files), axis=axis.upper())
+    owner = _owner(out, named.name)
+    own = os.path.abspath(files[0])
+    if owner is None or _same(owner, own):
+        return named
+    return replace(named, name=f"{named.name}_{axis.lower()}-stack")
+
+
+def open_item(item: Item, config: SegmentConfig) -> Micrograph:
+    """Open the micrograph of an item, with what the settings say of its axes and pixel size.
+
+    Raises
+    ------
+    NucleisegError
+        If it cannot be read, or has other axes.
+    """
+    if item.files:
+        micrograph = open_stack(item.files, "T" if item.axis == "T" else "Z")
+    else:
+        series = item.series if item.series is not None else config.series
+        micrograph = open_micrograph(item.path, series=series)
+    if config.axes is not None:
+        micrograph = micrograph.with_axes(config.axes)
+    if config.pixel_size_um is not None:
+        micrograph = micrograph.with_pixel_size(config.pixel_size_um)
+    return micrograph
 
 
 def _pictures(item: Item, series: str | None) -> list[Item]:
@@ -462,6 +530,12 @@ def stamp_of(path: Path) -> dict[str, int]:
     return {"bytes": found.st_size, "mtime_ns": found.st_mtime_ns}
 
 
+def stamps_of(files: Sequence[Path]) -> dict[str, list[Any]]:
+    """The same of all files of a stack; nothing where there are none."""
+    stamps = [[os.path.abspath(file), *stamp_of(file).values()] for file in files]
+    return {"files": stamps} if stamps else {}
+
+
 def segment_file(
     item: Item,
     out: Path,
@@ -508,10 +582,9 @@ def segment_file(
     started = time.monotonic()
     source = os.path.abspath(item.path)
     # before it is read: a file that changes meanwhile is another one
-    stamp = stamp_of(item.path)
+    stamp, stamps = stamp_of(item.path), stamps_of(item.files)
     manifest = item.result(out, "_labels.json")
-    series = item.series if item.series is not None else config.series
-    micrograph = open_micrograph(item.path, series=series)
+    micrograph = open_item(item, config)
     height, width = micrograph.shape
     join = "none" if joining is None else joining.join
     if join != "none" and by_blocks:
@@ -567,7 +640,7 @@ def segment_file(
     record = {
         **result.manifest,
         "program": _PROGRAM,
-        "input": {**result.manifest.get("input", {}), "path": source, **stamp},
+        "input": {**result.manifest.get("input", {}), "path": source, **stamp, **stamps},
         "labels": target.name,
         # what another run has left beside it is not of this one
         "written": [p.name for p in (target, picture, measurements) if p is not None],

@@ -19,7 +19,7 @@ from typing import Any, cast
 from pydantic import Field
 
 from . import __version__
-from .batch import FileDone, Item, find_items, prepare_folder, segment_file, stamp_of
+from .batch import FileDone, Item, find_items, prepare_folder, segment_file, stamp_of, stamps_of
 from .config import Config, JoinConfig, SegmentConfig
 from .engine import build_engine
 from .errors import SettingError
@@ -319,7 +319,7 @@ def is_done(
         wanted += [item.result(config.out, "_overlay.png")] if config.overlay else []
         wanted += [item.result(config.out, "_nuclei.csv")] if config.table else []
     try:
-        stamp = stamp_of(item.path)
+        stamp = {**stamp_of(item.path), **stamps_of(item.files)}
     except OSError:
         return False
     is_same = all(record["input"].get(name) == value for name, value in stamp.items())

@@ -5,10 +5,10 @@ from __future__ import annotations
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from .errors import SettingError, reason
@@ -18,6 +18,8 @@ DIAMETER = (
     r"^\s*(auto|none|(?P<number>\d*[1-9]\d*(\.\d*)?|\d*\.\d*[1-9]\d*)\s*(?P<unit>px|um|µm|μm)?)\s*$"
 )
 """A diameter as people write it; zero is none."""
+AXES = r"^\s*[TCZtcz]{0,3}[Yy][Xx]\s*$"
+"""Axes as people write them."""
 
 
 def value_type(field: FieldInfo) -> Any:
@@ -153,22 +155,42 @@ def _in_words(
     return SettingError(f"A setting has a value that is not allowed{inside}", written, remedy)
 
 
+_LOWER = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+
+
 class JoinConfig(Config):
     """How nuclei of successive planes are joined."""
 
-    join: Literal["none", "z", "t"] = Field(
+    stack: Annotated[Literal["none", "z", "t"], _LOWER] = Field(
+        "none",
+        description="take all files for focal planes (z) or time points (t) of one stack; if no "
+        "plane is chosen, their nuclei are joined",
+    )
+    join: Annotated[Literal["none", "z", "t"], _LOWER] = Field(
         "none",
         description="segment all focal planes (z) or time points (t) and join their nuclei, to 3-D "
         "labels or to tracks",
     )
     join_overlap: float = Field(
-        0.25, gt=0, le=1, description="least IoU of a nucleus in two planes to be the same"
+        0.25,
+        gt=0,
+        le=1,
+        title="Overlap of planes",
+        description="least IoU of a nucleus in two planes to be the same",
     )
     join_length: int = Field(
-        2, ge=1, le=10_000, description="planes that a nucleus must be seen in; others are removed"
+        2,
+        ge=1,
+        le=10_000,
+        title="Fewest planes",
+        description="planes that a nucleus must be seen in; others are removed",
     )
     join_gap: int = Field(
-        1, ge=0, le=100, description="planes in a row that a nucleus may be missed in"
+        1,
+        ge=0,
+        le=100,
+        title="Longest gap",
+        description="planes in a row that a nucleus may be missed in",
     )
 
 
@@ -193,6 +215,19 @@ class SegmentConfig(Config):
         None,
         coerce_numbers_to_str=True,
         description="which picture of a file with several, by name or number from 1",
+    )
+    axes: str | None = Field(
+        None,
+        pattern=AXES,
+        description="axes of a file that does not name them all: ZYX (focal planes), TYX (time "
+        "points), CYX (channels), or more, as TCYX",
+    )
+    pixel_size_um: float | None = Field(
+        None,
+        gt=0,
+        le=1000,
+        title="Pixel size",
+        description="height and width of a pixel where the file does not tell (µm)",
     )
     z: str | None = Field(
         None,

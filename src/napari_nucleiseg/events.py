@@ -113,6 +113,54 @@ class Streamed(Event):
 
 
 @dataclass(frozen=True)
+class PlaneDone(Event):
+    """The nuclei of one plane of a stack are found, numbered by themselves until all are joined.
+
+    Attributes
+    ----------
+    labels : Path
+        NumPy file of all planes, (N, H, W) int32; planes that are not done yet are 0.
+    plane : int
+        Which one, from 0; planes need not come in their order.
+    done, total : int
+        How many planes are done, and how many there are.
+    """
+
+    labels: Path
+    plane: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Joined(Event):
+    """All planes of a stack are segmented and their nuclei joined.
+
+    Attributes
+    ----------
+    labels : Path
+        NumPy file, (N, H, W) int32: one number for each nucleus through all planes.
+    count : int
+        Number of nuclei.
+    median_diameter_px : float
+        Median over the largest section of each nucleus, in pixels; 0 without nuclei.
+    seconds : float
+        Time it took.
+    tracks : dict of (M,) ndarray
+        Of time points, where each nucleus was when; see `joining.tracks_table`. Else empty.
+    manifest : dict
+        All that is needed to repeat it.
+    """
+
+    labels: Path
+    count: int
+    median_diameter_px: float
+    seconds: float
+    tracks: dict[str, np.ndarray] = field(default_factory=dict)
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Planned(Detail):
     """How long a fine-tuning is going to learn.
 

@@ -16,6 +16,19 @@ _PLACES = {"Z": "focal plane", "T": "time point"}
 _COUNTED = {"T": "time points", "C": "channels", "Z": "focal planes"}
 
 
+class Assumed(str):
+    """A notice of what an axis that no file names was taken for; void where somebody says it.
+
+    Attributes
+    ----------
+    letter : str
+        What it was taken for.
+    """
+
+    __slots__ = ()
+    letter = "Z"
+
+
 @dataclass(frozen=True)
 class Micrograph:
     """Pixels, axes, pixel size and where they came from.
@@ -101,6 +114,11 @@ class Micrograph:
         return "Z" in self.axes or "T" in self.axes
 
     @property
+    def unnamed(self) -> str:
+        """Letter that an axis was given which the file does not name; empty if it names all."""
+        return next((n.letter for n in self.notices if isinstance(n, Assumed)), "")
+
+    @property
     def is_lazy(self) -> bool:
         """Whether the pixels are still in the file."""
         return not isinstance(self.pixels, np.ndarray)
@@ -112,6 +130,64 @@ class Micrograph:
             return ()
         count = self.pixels.shape[self.axes.index("C")]
         return self.channel_names or tuple(str(i + 1) for i in range(count))
+
+    def with_axes(self, axes: str) -> Micrograph:
+        """Name the axis that the file does not name.
+
+        Parameters
+        ----------
+        axes : str
+            All axes, for example ``"ZYX"`` for focal planes, ``"TYX"`` for time points or ``"CYX"``
+            for channels; letter case does not matter.
+
+        Raises
+        ------
+        SettingError
+            If the file names its axes otherwise, or has other ones.
+        """
+        wanted = axes.strip().upper()
+        mine = self.axes.removesuffix("S")
+        if wanted == mine:
+            return replace(self, notices=self._without_assumption())
+        left = [a for a in wanted if a not in mine.replace(self.unnamed or "?", "")]
+        if not self.unnamed or len(wanted) != len(mine) or len(left) != 1 or left[0] not in "TCZ":
+            said = "can be named otherwise" if self.unnamed else "are named in the file"
+            raise SettingError(
+                f"The axes of this micrograph are not {wanted}",
+                f"{self.name} has {self.axes}, of which {self.unnamed or 'all'} {said}",
+                "Leave out --axes, or name as many axes as there are",
+            )
+        named = self.axes.replace(self.unnamed, left[0])
+        order = [named.index(a) for a in "TCZYXS" if a in named]
+        is_channels = "C" in (self.unnamed, left[0])
+        return replace(
+            self,
+            pixels=self.pixels.transpose(order),
+            axes="".join(named[i] for i in order),
+            levels=tuple(level.transpose(order) for level in self.levels),
+            channel_names=() if is_channels else self.channel_names,
+            emission_nm=() if is_channels else self.emission_nm,
+            notices=self._without_assumption(),
+        )
+
+    def with_pixel_size(self, size_um: float) -> Micrograph:
+        """State the size of a pixel, height and width, where the file does not.
+
+        What the file states counts; a notice says so where that is another size.
+        """
+        if self.pixel_size_um is None:
+            return replace(self, pixel_size_um=(size_um, size_um))
+        height, width = self.pixel_size_um
+        if max(abs(height - size_um), abs(width - size_um)) <= 0.01 * size_um:
+            return self
+        said = (
+            f"The file states a pixel of {width:.4g} µm, which counts; the size given, "
+            f"{size_um:.4g} µm, does not."
+        )
+        return replace(self, notices=(*self.notices, said))
+
+    def _without_assumption(self) -> tuple[str, ...]:
+        return tuple(n for n in self.notices if not isinstance(n, Assumed))
 
     def channel(self, which: str | int) -> Micrograph:
         """One channel as a grey micrograph.

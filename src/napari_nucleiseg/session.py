@@ -22,7 +22,7 @@ from psygnal import Signal
 from .batch_run import BatchConfig, BatchFile, plan_batch, run_batch
 from .channels import propose_channel
 from .comparing import Annotated, Compared, compare
-from .config import SegmentConfig
+from .config import JoinConfig, SegmentConfig
 from .errors import FileError, NucleisegError, ShapeError
 from .events import Event, Notice, Segmented
 from .io import Colour, open_micrograph, read_labels, read_micrograph, with_colour
@@ -36,6 +36,7 @@ from .micrograph import Micrograph
 from .model_maps import MapsRead, read_maps
 from .numbering import keep_numbers
 from .segmentation import segment
+from .stack_segmentation import find_in_planes
 from .store import ModelCard, find_model, list_models, model_problems
 
 State = Literal["idle", "running", "stopping", "done", "cancelled", "failed"]
@@ -301,6 +302,7 @@ class Session:
     ) -> None:
         self._run, self._work_in, self._ask_in, self._stop = run, work_in, ask_in, stop
         self._config = SegmentConfig()
+        self._joining = JoinConfig()
         self._state: State = "idle"
         self._doing = ""
         # titles of work that docks brought along
@@ -339,6 +341,17 @@ class Session:
         if config != self._config:
             self._config = config
             self.config_changed.emit(config)
+
+    @property
+    def joining(self) -> JoinConfig:
+        """How nuclei of successive planes are joined."""
+        return self._joining
+
+    @joining.setter
+    def joining(self, joining: JoinConfig) -> None:
+        if joining != self._joining:
+            self._joining = joining
+            self.config_changed.emit(self._config)
 
     @property
     def model(self) -> str:
@@ -391,6 +404,39 @@ class Session:
                 loaded = loaded()
                 yield Loaded()
             yield from self._work_in(segment_and_score, loaded, chosen, truth, earlier)
+
+        self._start("main", f"Segmenting {title}", work())
+
+    def segment_stack(
+        self,
+        micrograph: Micrograph | Load,
+        config: SegmentConfig,
+        joining: JoinConfig,
+        folder: Path,
+        first: int = 0,
+        name: str = "",
+    ) -> None:
+        """Find the nuclei of all planes and join them; `Joined` brings the file of the labels.
+
+        Parameters
+        ----------
+        micrograph : Micrograph or callable
+            As for `segment`.
+        config : SegmentConfig
+        joining : JoinConfig
+        folder : Path
+            Where the labels are laid; see `find_in_planes`.
+        first : int
+            The plane that is segmented first, from 0.
+        name : str
+            As for `segment`.
+        """
+        title = name if callable(micrograph) else micrograph.name
+
+        def work() -> Iterator[Event]:
+            loaded = micrograph() if callable(micrograph) else micrograph
+            yield Loaded()
+            yield from self._work_in(find_in_planes, loaded, config, joining, folder, first)
 
         self._start("main", f"Segmenting {title}", work())
 

@@ -14,8 +14,9 @@ from .channels import propose_channel
 from .config import JoinConfig, SegmentConfig
 from .engine import build_engine
 from .errors import SettingError, ShapeError
-from .events import Event, Notice, Segmented, Streamed, TileDone
-from .files import write_bytes, write_whole
+from .events import Event, Joined, Notice, PlaneDone, Segmented, Streamed, TileDone
+from .files import write_bytes
+from .io import write_label_stack
 from .joining import Joiner, Seen, fill_gaps, numbers_by_plane, tracks_table
 from .micrograph import Micrograph
 from .segmentation import segment
@@ -42,8 +43,56 @@ def segment_stack(
     Yields
     ------
     Event
+        Those of `find_in_planes`, and last `Streamed` in the place of `Joined`.
+
+    Raises
+    ------
+    NucleisegError
+        If there are no such planes, or a plane cannot be segmented.
+    """
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".planes") as folder:
+        for event in find_in_planes(micrograph, config, joining, Path(folder)):
+            if not isinstance(event, Joined):
+                yield event
+                continue
+            joined = np.load(event.labels, mmap_mode="r")
+            size, step = micrograph.pixel_size_um, micrograph.z_step_um
+            write_label_stack(out, joined, joining.join.upper(), size, step)
+            # Windows does not remove a file that is mapped
+            del joined
+            if event.tracks:
+                stem = out.name.removesuffix("_labels.ome.tif")
+                write_bytes(out.with_name(f"{stem}_tracks.csv"), as_csv(event.tracks))
+            yield Streamed(
+                out, event.count, event.median_diameter_px, event.seconds, event.manifest
+            )
+
+
+def find_in_planes(
+    micrograph: Micrograph,
+    config: SegmentConfig,
+    joining: JoinConfig,
+    folder: Path,
+    first: int = 0,
+) -> Iterator[Event]:
+    """Find the nuclei of every plane and join them, in a file that holds all planes.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+    config : SegmentConfig
+    joining : JoinConfig
+        See `segment_stack`.
+    folder : Path
+        Where to lay ``planes.npy``: the memory holds a few planes, whatever their number.
+    first : int
+        Which plane is segmented first, from 0: the one somebody looks at. The result is the same.
+
+    Yields
+    ------
+    Event
         Those of `napari_nucleiseg.segmentation.segment` for each plane, but `TileDone` counts the
-        tiles of all, and last `Streamed`.
+        tiles of all; `PlaneDone` after each, and last `Joined`.
 
     Raises
     ------
@@ -74,77 +123,48 @@ def segment_stack(
         yield Notice(f"Nuclei are looked for in channel {index + 1} of all planes: {why}")
         config = config.model_copy(update={"channel": str(index + 1)})
     engine = build_engine(find_model(config.model), config)
+    manifests: dict[int, dict[str, Any]] = {}
+    file = folder / "planes.npy"
+    shape = (count, *micrograph.shape)
+    joined = np.lib.format.open_memmap(file, "w+", np.int32, shape)
+    order = [first, *(n for n in range(count) if n != first)]
+    for done, number in enumerate(order):
+        plane = micrograph.plane(**{axis: number + 1})
+        for event in segment(plane, config, engine):
+            if isinstance(event, TileDone):
+                yield TileDone(done * event.total + event.done, count * event.total)
+            elif isinstance(event, Segmented):
+                joined[number] = event.labels
+                manifests[number] = event.manifest
+            else:
+                yield event
+        # also of planes that have no tiles, since nothing is in them
+        yield TileDone(done + 1, count)
+        yield PlaneDone(file, number, done + 1, count)
     joiner = Joiner(joining)
-    manifests: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".planes") as folder:
-        # on the disk, so that the memory holds a few planes whatever their number
-        joined = np.lib.format.open_memmap(
-            Path(folder) / "planes.npy", "w+", np.int32, (count, *micrograph.shape)
-        )
-        for number in range(count):
-            one = number + 1
-            plane = micrograph.plane(**{axis: one})
-            for event in segment(plane, config, engine):
-                if isinstance(event, TileDone):
-                    yield TileDone(number * event.total + event.done, count * event.total)
-                elif isinstance(event, Segmented):
-                    joined[number] = event.labels
-                    joiner.add(event.labels)
-                    manifests.append(event.manifest)
-                else:
-                    yield event
-            # also of planes that have no tiles, since nothing is in them
-            yield TileDone(one, count)
-        paths = joiner.lasting()
-        largest = [int(plane.max(initial=0)) for plane in joined]
-        for plane, table in zip(joined, numbers_by_plane(paths, largest), strict=True):
-            plane[:] = table[plane]
-        if axis == "z":
-            fill_gaps(joined, paths)
-        _write(out, joined, letter, micrograph)
-        # Windows does not remove a file that is mapped
-        del joined, plane
-    if axis == "t":
-        stem = out.name.removesuffix("_labels.ome.tif")
-        write_bytes(out.with_name(f"{stem}_tracks.csv"), as_csv(tracks_table(paths)))
+    for plane_labels in joined:
+        joiner.add(plane_labels)
+    paths = joiner.lasting()
+    largest = [int(labels.max(initial=0)) for labels in joined]
+    for labels, table in zip(joined, numbers_by_plane(paths, largest), strict=True):
+        labels[:] = table[labels]
+    if axis == "z":
+        fill_gaps(joined, paths)
+    joined.flush()
+    # Windows does not remove a file that is mapped
+    del joined, labels, plane_labels
     manifest = {
         **manifests[0],
         "join": joining.model_dump(mode="json"),
-        "intensity_range": [m["intensity_range"] for m in manifests],
+        "intensity_range": [manifests[n]["intensity_range"] for n in range(count)],
         "nuclei": len(paths),
     }
-    yield Streamed(out, len(paths), _diameter(paths), time.monotonic() - started, manifest)
+    tracks = tracks_table(paths) if axis == "t" else {}
+    seconds = time.monotonic() - started
+    yield Joined(file, len(paths), _diameter(paths), seconds, tracks, manifest)
 
 
 def _diameter(paths: list[list[Seen]]) -> float:
     """Median equivalent-circle diameter of the largest section of each nucleus, in pixels."""
     areas = [max(seen.area for seen in path) for path in paths]
     return float(np.median(np.sqrt(4 * np.array(areas) / np.pi))) if areas else 0.0
-
-
-def _write(out: Path, joined: np.ndarray, letter: str, micrograph: Micrograph) -> None:
-    """Write the label image of all planes, one plane in memory at a time."""
-    import tifffile
-
-    dtype = np.uint16 if joined.max(initial=0) <= np.iinfo(np.uint16).max else np.int32
-    known: dict[str, Any] = {"axes": f"{letter}YX"}
-    if micrograph.pixel_size_um is not None:
-        height, width = micrograph.pixel_size_um
-        known |= {"PhysicalSizeY": height, "PhysicalSizeX": width}
-    if letter == "Z" and micrograph.z_step_um is not None:
-        known["PhysicalSizeZ"] = micrograph.z_step_um
-
-    def write(file: Any) -> None:
-        tifffile.imwrite(
-            file,
-            (plane.astype(dtype) for plane in joined),
-            shape=joined.shape,
-            dtype=dtype,
-            photometric="minisblack",
-            compression="zlib",
-            metadata=known,
-            ome=True,
-            bigtiff=joined.nbytes > 2**31,
-        )
-
-    write_whole(out, write)

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .config import SegmentConfig
+from .config import Config, SegmentConfig
 from .errors import NucleisegError
-from .events import Segmented, Streamed, TileDone
+from .events import Joined, PlaneDone, Segmented, Streamed, TileDone
 
 if TYPE_CHECKING:
     from .comparing import Comparing, ModelScores
@@ -73,6 +73,18 @@ def progress(event: TileDone, seconds: float) -> str:
         Time the tiles done so far took.
     """
     return f"tile {event.done} of {event.total}{time_left(event.done / event.total, seconds)}"
+
+
+def planes(event: PlaneDone, seconds: float) -> str:
+    """Say how many planes are done, and what is left from the first tenth on.
+
+    Parameters
+    ----------
+    event : PlaneDone
+    seconds : float
+        Time the planes done so far took.
+    """
+    return f"plane {event.done} of {event.total}{time_left(event.done / event.total, seconds)}"
 
 
 def time_left(share: float, seconds: float) -> str:
@@ -172,12 +184,12 @@ def live(count: int, seconds: float) -> str:
     return f"{nuclei(count)} in view · {time}"
 
 
-def result(event: Segmented | Streamed, pixel_size_um: tuple[float, float] | None) -> str:
+def result(event: Segmented | Streamed | Joined, pixel_size_um: tuple[float, float] | None) -> str:
     """One line about a result: count, channel, median diameter, time and device.
 
     Parameters
     ----------
-    event : Segmented or Streamed
+    event : Segmented, Streamed or Joined
     pixel_size_um : (float, float) or None
         Height and width of a pixel in µm, where known.
     """
@@ -296,17 +308,19 @@ def sentence(error: BaseException, report: str = "Copy the details and report th
     return f"Something went wrong inside the program{said}. {report.rstrip('.')}."
 
 
-def command(path: Path | None, config: SegmentConfig) -> str:
+def command(path: Path | Sequence[Path] | None, *configs: Config) -> str:
     """Give the command line that does the same in a shell.
 
     Parameters
     ----------
-    path : Path or None
-        The micrograph's file; None leaves a place to fill in.
-    config : SegmentConfig
+    path : Path, sequence of Path or None
+        The micrograph's file, or those of a stack; None leaves a place to fill in.
+    *configs : Config
         Only settings that differ from the defaults are written.
     """
-    words = ["nucleiseg", "segment", "IMAGE" if path is None else str(path), "--out", "nuclei"]
-    for name, value in config.model_dump(exclude_defaults=True).items():
-        words += [f"--{name.replace('_', '-')}", str(value)]
+    files = ["IMAGE"] if path is None else [path] if isinstance(path, Path) else path
+    words = ["nucleiseg", "segment", *map(str, files), "--out", "nuclei"]
+    for config in configs:
+        for name, value in config.model_dump(exclude_defaults=True).items():
+            words += [f"--{name.replace('_', '-')}", str(value)]
     return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)

@@ -149,3 +149,71 @@ class TestByBlocks:
 
 def test_settings_of_planes_are_part_of_the_record():
     assert SegmentConfig(z=3, t="max").model_dump()["z"] == "3"
+
+
+@pytest.fixture
+def planes(grey, tmp_path):
+    """Three files of one time series each, whose names do not sort as people count."""
+    folder = tmp_path / "movie"
+    folder.mkdir()
+    for n, name in enumerate(("cell_9", "cell_10", "cell_11")):
+        tifffile.imwrite(folder / f"{name}.tif", np.roll(grey, 3 * n, axis=1))
+    return folder
+
+
+def test_files_are_one_stack(planes, grey, tmp_path):
+    """As one file of the same planes, with one result."""
+    pytest.importorskip("dask")
+    run("segment", planes / "cell_*.tif", "--out", tmp_path / "out", "--stack", "T")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "cell_labels.json",
+        "cell_labels.ome.tif",
+        "cell_tracks.csv",
+    ]
+    one = np.stack([np.roll(grey, 3 * n, axis=1) for n in range(3)])
+    tifffile.imwrite(tmp_path / "one.tif", one, photometric="minisblack")
+    flags = ("--axes", "tyx", "--join", "t", "--pixel-size-um", "0.5")
+    run("segment", tmp_path / "one.tif", "--out", tmp_path / "out", *flags)
+    whole = open_micrograph(tmp_path / "out" / "one_labels.ome.tif")
+    found = open_micrograph(tmp_path / "out" / "cell_labels.ome.tif")
+    assert (whole.axes, found.axes) == ("TYX", "TYX")
+    assert (whole.pixel_size_um, found.pixel_size_um) == ((0.5, 0.5), None)
+    assert found.pixels.max() > 3
+    np.testing.assert_array_equal(found.pixels, whole.pixels)
+    record = json.loads((tmp_path / "out" / "cell_labels.json").read_text())
+    assert [path.rsplit("_", 1)[1] for path, *_ in record["input"]["files"]] == [
+        "9.tif",
+        "10.tif",
+        "11.tif",
+    ]
+
+    words = ("segment", planes, "--out", tmp_path / "out", "--stack", "t", "--resume")
+    assert "1 done before" in run(*words).stdout
+    tifffile.imwrite(planes / "cell_10.tif", grey)
+    assert "1 of 1 micrographs segmented" in run(*words).stdout
+
+
+def test_a_plane_of_several_files_is_chosen(planes, grey, tmp_path):
+    pytest.importorskip("dask")
+    run("segment", planes, "--out", tmp_path / "out", "--stack", "z", "--z", "2")
+    expected = segment_now(Micrograph(np.roll(grey, 3, axis=1), "YX"))
+    np.testing.assert_array_equal(found(tmp_path / "out", "cell"), expected.labels)
+
+
+def test_a_stack_with_a_hole_is_no_stack(planes, tmp_path):
+    (planes / "cell_10.tif").write_bytes(b"II*\0")
+    said = run("segment", planes, "--out", tmp_path / "out", "--stack", "t", code=1).stderr
+    assert "cell_10.tif" in said
+    missing = (planes / "cell_9.tif", planes / "cell_8.tif")
+    said = run("segment", *missing, "--out", tmp_path / "out", "--stack", "t", code=2).stderr
+    assert "cell_8.tif" in said
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_axes_that_a_file_names_are_not_said_again(stack, tmp_path):
+    said = run("segment", stack, "--out", tmp_path / "out", "--axes", "TYX", code=1).stderr
+    assert "The axes of this micrograph are not TYX" in said
+    assert (
+        "Allowed: axes of a file"
+        in run("segment", stack, "--out", tmp_path / "out", "--axes", "XYZ", code=2).stderr
+    )

@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from napari.layers import Labels
 
+from napari_nucleiseg.errors import NucleisegError
 from napari_nucleiseg.gui.batch_dock import BatchDock
 from napari_nucleiseg.gui.bridge import bridge_of
 from napari_nucleiseg.gui.compare_dock import CompareDock
@@ -103,6 +104,14 @@ def test_a_stack_is_saved_and_opened_voxel_for_voxel(plugin, tmp_path):
     (path,) = plugin.add_labels(labels).save(str(tmp_path / "a.tif"), plugin=PLUGIN)
     (layer,) = plugin.open(path, plugin="napari")
     assert np.array_equal(np.asarray(layer.data), labels)
+
+
+def test_what_no_file_can_hold_is_refused_in_words(tmp_path):
+    with pytest.raises(NucleisegError, match=r"cannot be written to such a file.*a\.png"):
+        write(str(tmp_path / "a.png"), np.zeros((3, 4, 5), np.int32), {})
+    with pytest.raises(NucleisegError, match="a plane or a stack"):
+        write(str(tmp_path / "a.tif"), np.zeros((2, 2, 3, 4, 5), np.int32), {})
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_pixel_size_is_written(plugin, tmp_path):

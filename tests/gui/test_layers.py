@@ -107,7 +107,7 @@ def test_complex_numbers_are_refused_in_words():
         shape, dtype, ndim = (20, 30), np.dtype(complex), 2
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("napari_nucleiseg.gui.layers._level", lambda layer: Spectrum())
+        patch.setattr("napari_nucleiseg.gui.layers.level_of", lambda layer: Spectrum())
         with pytest.raises(NucleisegError, match="spectrum holds complex numbers"):
             read_layer(layer, "grey")
 

@@ -9,7 +9,15 @@ import pytest
 import tifffile
 
 from napari_nucleiseg.errors import FileError, SettingError, ShapeError
-from napari_nucleiseg.io import _lazy, open_micrograph, open_stack, read_micrograph, series_names
+from napari_nucleiseg.io import (
+    _lazy,
+    in_order,
+    name_of_stack,
+    open_micrograph,
+    open_stack,
+    read_micrograph,
+    series_names,
+)
 from napari_nucleiseg.micrograph import Micrograph
 
 
@@ -213,3 +221,64 @@ def test_what_is_missing_is_said_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setattr(_lazy, "import_module", gone)
     with pytest.raises(DependencyError, match=r'pip install "napari-nucleiseg\[czi\]"'):
         _lazy.needed("bioio_czi", "A Zeiss CZI file (a.czi)", "czi")
+
+
+def test_files_are_ordered_as_people_count(tmp_path):
+    names = ["a10.tif", "a2.tif", "a1.tif"]
+    assert [p.name for p in in_order(tmp_path / n for n in names)] == names[::-1]
+
+
+@pytest.mark.parametrize(
+    ("names", "name"),
+    [
+        (["img_001", "img_002"], "img"),
+        (["t09", "t10"], "t"),
+        (["1", "2"], "1"),
+        (["a_0.5", "a_0.7"], "a_0"),
+        (["only_3"], "only_3"),
+    ],
+)
+def test_a_stack_is_called_what_its_files_share(names, name):
+    assert name_of_stack(names) == name
+
+
+def test_what_files_differ_in_is_assumed_and_can_be_said(tmp_path):
+    planes = numbers(3, 2, 30, 40)
+    for n, pixels in enumerate(planes):
+        tifffile.imwrite(tmp_path / f"a{n}.tif", pixels, imagej=True, metadata={"axes": "CYX"})
+    stack = open_stack(in_order(tmp_path.iterdir()), None)
+    assert (stack.axes, stack.unnamed, stack.name) == ("CZYX", "Z", "a")
+    assert "3 files differ; they were taken as focal planes" in stack.notices[-1]
+    movie = stack.with_axes("tcyx")
+    assert (movie.axes, movie.unnamed, movie.notices) == ("TCYX", "", ())
+    np.testing.assert_array_equal(movie.loaded().pixels, planes)
+
+
+def test_an_axis_that_no_file_names_can_be_named(tmp_path):
+    pixels = numbers(9, 30, 40)
+    tifffile.imwrite(tmp_path / "a.tif", pixels)
+    tifffile.imwrite(tmp_path / "c.tif", pixels[:3], photometric="minisblack")
+    tifffile.imwrite(tmp_path / "z.tif", pixels, imagej=True, metadata={"axes": "ZYX"})
+    planes = open_micrograph(tmp_path / "a.tif")
+    assert (planes.axes, planes.unnamed) == ("ZYX", "Z")
+    channels = open_micrograph(tmp_path / "c.tif")
+    assert (channels.axes, channels.unnamed) == ("CYX", "C")
+    movie = channels.with_axes("TYX")
+    assert (movie.axes, movie.notices) == ("TYX", ())
+    np.testing.assert_array_equal(movie.pixels, pixels[:3])
+    assert planes.with_axes("ZYX").notices == ()
+    named = open_micrograph(tmp_path / "z.tif")
+    assert named.with_axes("ZYX").axes == "ZYX"
+    for micrograph, wrong in ((named, "TYX"), (planes, "TZYX"), (planes, "YX")):
+        with pytest.raises(SettingError, match=f"not {wrong}.*--axes"):
+            micrograph.with_axes(wrong)
+
+
+def test_a_pixel_size_is_taken_where_the_file_states_none():
+    none = Micrograph(numbers(30, 40), "YX")
+    assert none.with_pixel_size(0.3).pixel_size_um == (0.3, 0.3)
+    stated = none.with_pixel_size(0.3)
+    assert stated.with_pixel_size(0.3).notices == ()
+    other = stated.with_pixel_size(0.5)
+    assert other.pixel_size_um == (0.3, 0.3)
+    assert "states a pixel of 0.3 µm, which counts" in other.notices[0]

@@ -21,6 +21,7 @@ from . import (
     probe,
     segment,
     study,
+    tracks,
     train,
 )
 from .console import interrupt, manual, say
@@ -56,6 +57,7 @@ app.command("segment")(segment.segment)
 app.command("evaluate")(evaluate.evaluate)
 app.command("check")(check.check)
 app.command("measure")(measure.measure)
+app.command("tracks")(tracks.tracks)
 app.command("train")(train.train)
 app.command("finetune")(finetune.finetune)
 app.command("lr-find")(lr_find.lr_find)

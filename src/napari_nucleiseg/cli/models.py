@@ -62,7 +62,7 @@ def show_model(
 
 @app.command("compare")
 @in_words
-@with_settings(SegmentConfig, without=("model",))
+@with_settings(SegmentConfig, without=("model", "axes", "pixel_size_um"))
 def compare_models(
     settings: dict[str, Any],
     models: Annotated[

@@ -110,11 +110,12 @@ def segment(
       nucleiseg segment scans/ --recursive --out results --channel DAPI
       nucleiseg segment stack.tif --out results --z max --channel DAPI
       nucleiseg segment stack.czi --out results --join z --channel DAPI
+      nucleiseg segment "movie/*.tif" --out results --stack t
       nucleiseg segment slide.svs --out results --stream
       nucleiseg segment scans/ --out results --resume
       nucleiseg segment cells.tif --out results --json > summary.json
     """
-    from ..batch import find_items, prepare_folder
+    from ..batch import as_stack, find_items, prepare_folder
     from ..batch_run import BatchConfig
     from ..engine import build_engine
     from ..store import find_model
@@ -130,6 +131,13 @@ def segment(
         raise SettingError(
             "Nothing to segment", ", ".join(inputs), "These are results of earlier runs"
         )
+    if joining.stack != "none":
+        if found.errors:
+            # a stack with a hole is another stack
+            raise found.errors[0][1]
+        found.items = [as_stack(found.items, joining.stack, out)]
+        if joining.join == "none" and getattr(config, joining.stack) is None:
+            joining = joining.model_copy(update={"join": joining.stack})
     batch = BatchConfig(out=out, overlay=overlay, table=table, resume=resume)
     if dry_run:
         _list_files(found, batch, config)

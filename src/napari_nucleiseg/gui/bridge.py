@@ -28,6 +28,7 @@ from .aids import nuclei_layers
 from .history import forget_edits
 from .in_window import InWindow
 from .job import run_in_thread
+from .joined import Stacks
 from .layers import (
     RESULT,
     Kind,
@@ -73,7 +74,7 @@ class Question:
     """What was asked last: the layer, which plane of it, how many pixels it had, what was shown."""
 
     layer: weakref.ref[Layer]
-    plane: tuple[int, ...]
+    plane: Key
     shape: tuple[int, int]
     point: tuple[float, ...]
 
@@ -94,6 +95,8 @@ class Bridge:
     ----------
     session : Session
     learning : Learning
+    stacks : Stacks
+        Segments all planes of a layer.
     """
 
     def __init__(self, viewer: Any) -> None:
@@ -101,6 +104,7 @@ class Bridge:
         child = Child()
         self.session = Session(run_in_thread, partial(run_in_child, child), stop=child.stop)
         self.session.config = memory.recall_config()
+        self.session.joining = memory.recall_joining()
         self.learning = Learning(run_in_thread, Child, InWindow)
         self._question: Question | None = None
         # result layer of each image layer and plane, and what was put there
@@ -110,6 +114,7 @@ class Bridge:
         self._placed: weakref.WeakKeyDictionary[Layer, Placed] = weakref.WeakKeyDictionary()
         # puts a new result around what a person corrected; gives that layer and says so, or nothing
         self.merge: Callable[..., tuple[Labels, str] | None] = lambda *_: None
+        self.stacks = Stacks(self)
         self.session.event.connect(self._on_event)
         viewer.layers.events.removed.connect(self._on_removed)
         weakref.finalize(viewer, _let_go, self.session, child, self.learning)
@@ -149,15 +154,19 @@ class Bridge:
         micrograph = read_layer(layer, kind, plane)
         config = self.session.config.model_copy(update=settings)
         earlier = self.result_of(layer, plane)
-        self._question = Question(
-            weakref.ref(layer), plane, field_shape(layer), tuple(self.viewer.dims.point)
-        )
+        self.ask(layer, plane)
         self.session.segment(
             micrograph,
             config,
             None if truth is None else read_labels_layer(truth, point),
             None if earlier is None else np.array(earlier.data),
             layer.name,
+        )
+
+    def ask(self, layer: Image, key: Key) -> None:
+        """Note what is segmented now."""
+        self._question = Question(
+            weakref.ref(layer), key, field_shape(layer), tuple(self.viewer.dims.point)
         )
 
     def compare(self, layer: Image, kind: Kind, truth: Labels) -> bool:
@@ -201,7 +210,7 @@ class Bridge:
                 layer.name,
                 "Do it again",
             )
-        return self._put(layer, (*plane, model) if model else plane, labels, manifest)
+        return self.put(layer, (*plane, model) if model else plane, labels, manifest)
 
     def truth_layers(self) -> list[Labels]:
         """Labels that can be the true nuclei: no results, except those the user made his own."""
@@ -220,6 +229,19 @@ class Bridge:
         found = self._results.get(layer, {}).get(key)
         result = None if found is None else found()
         return result if result is not None and result in self.viewer.layers else None
+
+    def move_results(self, layer: Layer) -> None:
+        """Lay the results of an image on it again, after its scale was changed."""
+        found = [reference() for reference in self._results.get(layer, {}).values()]
+        for result in (*found, self.stacks.tracks_of(layer)):
+            if result is not None and result in self.viewer.layers:
+                axes = (
+                    None if result.ndim == 2 else list(range(layer.ndim - result.ndim, layer.ndim))
+                )
+                where = placement(layer, axes)
+                # it may be at one plane of an axis, and stays there
+                del where["translate"]
+                _move(result, where)
 
     def is_kept(self, labels: Labels) -> bool:
         """Whether a result is the user's own now: renamed, or left where a new one came."""
@@ -270,15 +292,39 @@ class Bridge:
         if viewer is None or layer is None or layer not in viewer.layers:
             return
         if field_shape(layer) != question.shape:
-            self.session.event.emit(
-                Notice("The image was replaced while it was segmented, so the result is not shown")
-            )
+            self.say_replaced()
             return
-        self._put(layer, question.plane, event.labels, event.manifest)
+        self.put(layer, question.plane, event.labels, event.manifest)
         self._show_channel(layer, question, event)
 
-    def _put(self, layer: Layer, key: Key, labels: np.ndarray, manifest: dict[str, Any]) -> Labels:
-        """Put a result above its image, in the place of its last one unless that was changed."""
+    def say_replaced(self) -> None:
+        """Tell why there is no result: it would not lie on what is there now."""
+        said = "The image was replaced while it was segmented, so the result is not shown"
+        self.session.event.emit(Notice(said))
+
+    def put(
+        self,
+        layer: Layer,
+        key: Key,
+        labels: np.ndarray,
+        manifest: dict[str, Any],
+        where: dict[str, Any] | None = None,
+    ) -> Labels:
+        """Put a result above its image, in the place of its last one unless that was changed.
+
+        Parameters
+        ----------
+        layer : Layer
+            The image.
+        key : tuple
+            What tells it from other results of the image; see `result_of`.
+        labels : integer ndarray
+        manifest : dict
+            How it was made.
+        where : dict, optional
+            Where it lies; by itself on height and width of the image.
+        """
+        where = placement(layer) if where is None else where
         viewer, result = self.viewer, self.result_of(layer, key)
         merged = self.merge(layer, key, result, labels)
         if merged is not None:
@@ -291,7 +337,7 @@ class Bridge:
             forget_edits(result)
             result.data = labels
             result.metadata = {**result.metadata, RESULT: manifest}
-            _move(result, placement(layer))
+            _move(result, where)
         else:
             kept, result = (
                 result,
@@ -299,7 +345,7 @@ class Bridge:
                     labels,
                     name=self._free_name(layer.name, key),
                     metadata={RESULT: manifest},
-                    **placement(layer),
+                    **where,
                 ),
             )
             below = layer if kept is None else max(layer, kept, key=viewer.layers.index)

@@ -8,24 +8,38 @@ from typing import Any
 
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QFormLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QWidget
 
 from ..errors import NucleisegError
 from ..events import Event
 from ..session import ChannelProposed, Opened
+from . import memory
+from .axes import (
+    axes_choices,
+    axes_of,
+    choices_of,
+    chosen_planes,
+    is_size_open,
+    say_axes,
+    say_pixel_size,
+)
 from .bridge import Bridge
 from .forms import ElidedComboBox, shrink
+from .joined import PLANES
 from .layers import (
+    AXES,
     Kind,
     component_count,
     component_names,
     has_opacity_axis,
     is_guessed,
     kind_of,
+    path_of,
+    pixel_size_um,
     plane_of,
     read_layer,
 )
-from .planes import plane_in_words
+from .planes import PLACES, plane_in_words
 from .widgets import (
     add_row,
     button,
@@ -73,6 +87,9 @@ class ImageChooser(QObject):
         super().__init__(owner)
         # the viewer behind the proxy: through a proxy, a layer is another object at every look
         self._viewer, self._session, self._form = bridge.viewer, bridge.session, form
+        self._bridge = bridge
+        # letter of the axis along which all planes are segmented; empty: the plane shown alone
+        self._joined = ""
         self._images: list[Image] = []
         self._asked: Callable[[], Image | None] = lambda: None
         self._followed: Callable[[], Image | None] = lambda: None
@@ -82,12 +99,20 @@ class ImageChooser(QObject):
         self.image.currentIndexChanged.connect(lambda _: self._show_image())
         self.browse = small(button("...", browse, "Open another image"))
         self._add("Image", self.image, "The layer whose nuclei are looked for", self.browse)
-        self.first_axis = shrink(ElidedComboBox())
-        self.first_axis.addItem("channels", "channels")
-        self.first_axis.addItem("planes of a stack", "stack")
-        self.first_axis.activated.connect(lambda _: self._show_parts())
-        meaning = "What the first axis of this layer counts: its file does not say"
-        self._add("First axis", self.first_axis, meaning)
+        self.axes = shrink(ElidedComboBox())
+        self.axes.activated.connect(lambda _: self._say_axes())
+        meaning = "What the sliders of this layer count: its file does not say"
+        self._add("Axes", self.axes, meaning)
+        self.pixel_size = QDoubleSpinBox()
+        self.pixel_size.setRange(0, 1000)
+        self.pixel_size.setDecimals(4)
+        self.pixel_size.setSingleStep(0.05)
+        self.pixel_size.setSuffix(" µm")
+        self.pixel_size.setSpecialValueText("not known")
+        self.pixel_size.setKeyboardTracking(False)
+        self.pixel_size.valueChanged.connect(self._say_pixel_size)
+        meaning = "Height and width of a pixel in µm: the file does not state it"
+        self._add("Pixel size", self.pixel_size, meaning)
         self.colour = shrink(ElidedComboBox())
         self.colour.activated.connect(lambda _: self._show_parts())
         meaning = "Whether three components are one colour picture or three channels"
@@ -117,7 +142,7 @@ class ImageChooser(QObject):
         layer = self.layer
         if layer is None:
             return "grey"
-        return self.first_axis.currentData() if is_guessed(layer) else kind_of(layer)
+        return kind_of(layer)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -128,7 +153,13 @@ class ImageChooser(QObject):
 
     def set_enabled(self, enabled: bool) -> None:
         """Let the user choose, or not."""
-        for widget in (self.image.parentWidget(), self.first_axis, self.colour, self.channel):
+        for widget in (
+            self.image.parentWidget(),
+            self.axes,
+            self.pixel_size,
+            self.colour,
+            self.channel,
+        ):
             widget.setEnabled(enabled)
 
     def show_layers(self) -> None:
@@ -164,18 +195,45 @@ class ImageChooser(QObject):
         """Show what can be chosen for another image."""
         layer = self.layer
         if layer is not None:
-            fill(self.first_axis, None, 0 if kind_of(layer) == "channels" else 1)
+            path = path_of(layer)
+            said = "" if path is None else memory.recall_axes(path)
+            if is_guessed(layer) and AXES not in layer.metadata and said in choices_of(layer):
+                say_axes(layer, said)
             self.colour.clear()
         self._show_parts()
         self.changed.emit()
+
+    def _say_axes(self) -> None:
+        """Take what the user says that the axes count, here and when this file is opened again."""
+        layer = self.layer
+        if layer is None:
+            return
+        say_axes(layer, self.axes.currentData())
+        path = path_of(layer)
+        if path is not None:
+            memory.remember_axes(path, self.axes.currentData())
+        self._show_parts()
+
+    def _say_pixel_size(self, size_um: float) -> None:
+        """Take what the user says of the size of a pixel; results lie on their image again."""
+        layer = self.layer
+        if layer is not None:
+            say_pixel_size(layer, size_um)
+            self._bridge.move_results(layer)
+            # what was in view lies elsewhere now
+            self._viewer.reset_view()
+            self.renewed.emit()
 
     def _show_parts(self) -> None:
         """Show the rows about axes, colours and channels that this image needs."""
         layer, kind = self.layer, self.kind
         count = 0 if layer is None else component_count(layer)
         self._proposal = None
-        is_open = layer is not None and is_guessed(layer) and count > 1
-        show_row(self._form, self.first_axis, is_open)
+        choices = [] if layer is None or not is_guessed(layer) else axes_choices(layer)
+        if layer is not None and choices:
+            fill_data(self.axes, choices, axes_of(layer)[: layer.ndim - 2])
+        show_row(self._form, self.axes, bool(choices))
+        self._show_pixel_size()
         has_choice = count == 3 and kind in ("colour", "channels")
         as_colour = [("one colour picture", "auto"), ("three channels", "channels")]
         as_channels = [("three channels", "auto"), ("one colour picture", "colour")]
@@ -192,6 +250,16 @@ class ImageChooser(QObject):
             fill_data(self.channel, [("proposed", None), *((t, t.split(" ")[0]) for t in titles)])
             self._ask(layer, kind)
         self._show_why()
+
+    def _show_pixel_size(self) -> None:
+        """Show the size of a pixel where it is not from the file."""
+        layer = self.layer
+        is_open = layer is not None and is_size_open(layer)
+        size = pixel_size_um(layer) if layer is not None and is_open else None
+        self.pixel_size.blockSignals(True)
+        self.pixel_size.setValue(0 if size is None else size[0])
+        self.pixel_size.blockSignals(False)
+        show_row(self._form, self.pixel_size, is_open)
 
     def _ask(self, layer: Image, kind: Kind) -> None:
         """Ask in which channel nuclei would be looked for."""
@@ -212,13 +280,29 @@ class ImageChooser(QObject):
             self.channel.setItemText(0, f"{self.channel.itemText(event.number)} (proposed)")
             self._show_why()
 
+    def show_joined(self, letter: str) -> None:
+        """Say of a stack that all planes along an axis are segmented; empty: the one shown."""
+        self._joined = letter
+        self._show_why()
+
+    def _what_of(self, layer: Image, plane: tuple[int, ...]) -> str:
+        """Say what of a stack is segmented."""
+        axes = axes_of(layer)
+        if not self._joined or self._joined not in axes:
+            where = plane_in_words(layer, plane)
+            return f"What the sliders show is segmented: {where} (counted from 1)."
+        others = chosen_planes(axes, plane, self._joined)
+        where = ", ".join(f"{PLACES[name]} {number}" for name, number in others.items())
+        return f"All {PLANES[self._joined]} are segmented, the one shown first" + (
+            f"; of the other sliders {where} counts." if where else "."
+        )
+
     def _show_why(self) -> None:
         """Say why this channel, or what becomes of a stack."""
         layer, said = self.layer, ""
         if layer is not None and self.kind == "stack":
             plane = plane_of(layer, self._viewer.dims.current_step)
-            where = plane_in_words(layer, plane)
-            said = f"What the sliders show is segmented: {where} (counted from 1)."
+            said = self._what_of(layer, plane)
         elif layer is not None and has_opacity_axis(layer):
             said = (
                 "napari took the opacity of this picture for an axis. It is segmented as grey; "

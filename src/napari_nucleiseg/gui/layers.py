@@ -18,14 +18,21 @@ from napari.layers import Image, Labels, Layer
 from ..errors import NucleisegError, ShapeError
 from ..intensity import NormaliseConfig, intensity_range
 from ..io import SUFFIXES, read_micrograph
-from ..micrograph import Micrograph
+from ..micrograph import Assumed, Micrograph
 from ..session import Load
 
 # metadata keys: what our reader knows of an image, what a result was made with
 MICROGRAPH, RESULT = "nucleiseg_micrograph", "nucleiseg"
+# what a person said that the axes before height and width count, where the file says nothing
+AXES = "nucleiseg_axes"
 
 Kind = Literal["grey", "colour", "channels", "stack"]
 
+_LETTERS = {
+    **dict.fromkeys(("c", "ch", "channel", "channels"), "C"),
+    **dict.fromkeys(("z", "depth", "plane", "slice"), "Z"),
+    **dict.fromkeys(("t", "time", "frame"), "T"),
+}
 # arrays in memory up to this size are copied at once (some 30 ms), others are read by the job
 COPY_BYTES = 128 << 20
 MOST_GUESSED_CHANNELS = 4
@@ -44,39 +51,55 @@ def kind_of(layer: Image) -> Kind:
     if layer.rgb:
         if layer.ndim > 2:
             return "stack"
-        return "colour" if np.dtype(_level(layer).dtype) == np.uint8 else "channels"
+        return "colour" if np.dtype(level_of(layer).dtype) == np.uint8 else "channels"
     if layer.ndim == 2:
         return "grey"
     if layer.ndim == 3:
-        if layer.metadata.get(MICROGRAPH, {}).get("axes") == "CYX":
-            return "channels"
-        label = layer.axis_labels[0].casefold()
-        if label in ("c", "channel", "channels"):
-            return "channels"
-        if label in ("z", "t", "time", "depth"):
-            return "stack"
-        shape = _level(layer).shape
+        named = named_axes(layer)
+        if named:
+            return "channels" if named == "C" else "stack"
+        shape = level_of(layer).shape
         if shape[0] <= MOST_GUESSED_CHANNELS and min(shape[1:]) > 4 * shape[0]:
             return "channels"
     return "stack"
 
 
+def named_axes(layer: Image) -> str:
+    """Letters of TCZ for the axes before height and width; empty where nobody names all of them.
+
+    What a person says counts before what our reader says, and that before the labels of the axes.
+    """
+    before = layer.ndim - 2
+    said = layer.metadata.get(AXES, "")
+    if said and len(said) == before:
+        return str(said)
+    axes = str(layer.metadata.get(MICROGRAPH, {}).get("axes", ""))
+    if len(axes) == before + 2 + layer.rgb:
+        return axes[:before]
+    found = "".join(_LETTERS.get(label.casefold(), "?") for label in layer.axis_labels[:before])
+    return "" if "?" in found or len(set(found)) < before else found
+
+
 def is_guessed(layer: Image) -> bool:
-    """Whether the first axis of a layer could be either channels or planes."""
-    known = layer.metadata.get(MICROGRAPH, {}).get("axes")
-    return layer.ndim == 3 and not layer.rgb and known is None and not has_opacity_axis(layer)
+    """Whether what the first axes of a layer count can be chosen, since no file says it."""
+    if layer.ndim < 3 or has_opacity_axis(layer):
+        return False
+    known = layer.metadata.get(MICROGRAPH, {})
+    if "axes" in known:
+        return bool(known.get("unnamed"))
+    return AXES in layer.metadata or layer.ndim == 3 or not named_axes(layer)
 
 
 def has_opacity_axis(layer: Image) -> bool:
     """Whether napari's reader took brightness and opacity of a grey picture for an axis."""
-    if layer.ndim != 3 or getattr(layer, "rgb", False) or _level(layer).shape[-1] != 2:
+    if layer.ndim != 3 or getattr(layer, "rgb", False) or level_of(layer).shape[-1] != 2:
         return False
     return file_of(layer) is not None
 
 
 def component_count(layer: Image) -> int:
     """Colour components of a colour layer, or the length of the first axis of a 3-D one."""
-    data = _level(layer)
+    data = level_of(layer)
     if layer.rgb:
         return 3
     if has_opacity_axis(layer):
@@ -86,10 +109,16 @@ def component_count(layer: Image) -> int:
 
 def component_names(layer: Image) -> tuple[str, ...]:
     """Names of the channels of a layer, where our reader found them in the file."""
-    if layer.rgb and np.dtype(_level(layer).dtype) == np.uint8:
+    if layer.rgb and np.dtype(level_of(layer).dtype) == np.uint8:
         return ("red", "green", "blue")
     names = tuple(layer.metadata.get(MICROGRAPH, {}).get("channel_names", ()))
     return names if len(names) == component_count(layer) else ()
+
+
+def notices_of(layer: Image) -> tuple[str, ...]:
+    """What was said when a layer was read, less what a person has said since of its axes."""
+    found = tuple(layer.metadata.get(MICROGRAPH, {}).get("notices", ()))
+    return tuple(n for n in found if AXES not in layer.metadata or not isinstance(n, Assumed))
 
 
 def path_of(layer: Layer) -> Path | None:
@@ -123,7 +152,7 @@ def field_axes(layer: Layer) -> tuple[int, int]:
 
 def field_shape(layer: Layer) -> tuple[int, int]:
     """Height and width of a layer in pixels."""
-    shape = _level(layer).shape
+    shape = level_of(layer).shape
     down, across = field_axes(layer)
     return int(shape[down]), int(shape[across])
 
@@ -139,7 +168,7 @@ def plane_of(layer: Layer, point: tuple[int, ...]) -> tuple[int, ...]:
         than the layer.
     """
     before = layer.ndim - 2
-    shape = _level(layer).shape[:before]
+    shape = level_of(layer).shape[:before]
     steps = point[: len(point) - 2][-before:] if before else ()
     steps = (0,) * (before - len(steps)) + tuple(steps)
     return tuple(int(np.clip(s, 0, n - 1)) for s, n in zip(steps, shape, strict=True))
@@ -166,7 +195,7 @@ def read_layer(
     NucleisegError
         If the pixels are nothing that can be segmented.
     """
-    data = _thin(layer) if thinned else _level(layer)
+    data = _thin(layer) if thinned else level_of(layer)
     dtype = np.dtype(data.dtype)
     if dtype.kind not in "biuf":
         raise NucleisegError(
@@ -186,8 +215,8 @@ def read_layer(
     size, name, path = pixel_size_um(layer), layer.name, path_of(layer)
     file = None if kind == "stack" else file_of(layer)
     is_rgb, has_opacity = layer.rgb, has_opacity_axis(layer)
-    notices = tuple(layer.metadata.get(MICROGRAPH, {}).get("notices", ()))
-    in_memory, shape = _is_in_memory(data), (1, 1) if thinned else field_shape(layer)
+    notices = notices_of(layer)
+    in_memory, shape = is_in_memory(data), (1, 1) if thinned else field_shape(layer)
     copy = np.array(data) if in_memory else None
 
     def load() -> Micrograph:
@@ -258,7 +287,7 @@ def _napari_reads(file: Path) -> Any:
 
 def read_labels_layer(layer: Labels, point: tuple[int, ...]) -> np.ndarray:
     """Give a copy of a labels layer's plane that is shown, (H, W)."""
-    return np.array(_level(layer)[plane_of(layer, point)])
+    return np.array(level_of(layer)[plane_of(layer, point)])
 
 
 def pixel_size_um(layer: Layer) -> tuple[float, float] | None:
@@ -283,26 +312,38 @@ def size_in_um(scale: Sequence[float], units: Sequence[Any]) -> tuple[float, flo
     return sizes[0], sizes[1]
 
 
-def placement(layer: Layer) -> dict[str, Any]:
-    """Where a layer lies, for a 2-D layer on top: scale, translate, rotate, shear, affine, units.
+def placement(layer: Layer, axes: list[int] | None = None) -> dict[str, Any]:
+    """Where a layer lies, for one on top: scale, translate, rotate, shear, affine, units.
 
-    Only height and width count: an image's channel axis has a scale of its own.
+    Parameters
+    ----------
+    layer : Layer
+    axes : list of int, optional
+        Which of its axes the layer on top has. By itself height and width: an image's channel axis
+        has a scale of its own.
     """
-    axes = list(field_axes(layer))
+    axes = list(field_axes(layer)) if axes is None else axes
     shear = np.asarray(layer.shear)
-    one = 0 if axes == [0, 1] else -1
+    if shear.ndim == 1:
+        # the part above the diagonal, row by row
+        whole = np.eye(layer.ndim)
+        whole[np.triu_indices(layer.ndim, 1)] = shear
+        shear = whole[np.ix_(axes, axes)][np.triu_indices(len(axes), 1)]
+    else:
+        shear = shear[np.ix_(axes, axes)]
     return {
         "scale": layer.scale[axes],
         "translate": layer.translate[axes],
         "rotate": layer.rotate[np.ix_(axes, axes)],
-        "shear": shear[np.ix_(axes, axes)] if shear.ndim == 2 else shear[[one]],
+        "shear": shear,
         "affine": layer.affine.set_slice(axes),
         "units": tuple(layer.units[i] for i in axes),
         "axis_labels": tuple(layer.axis_labels[i] for i in axes),
     }
 
 
-def _level(layer: Layer) -> Any:
+def level_of(layer: Layer) -> Any:
+    """Give the pixels of a layer; of a pyramid the full resolution."""
     return layer.data[0] if layer.multiscale else layer.data
 
 
@@ -316,14 +357,14 @@ def _thin(layer: Layer) -> Any:
     large = [data for data in levels if min(data.shape[y], data.shape[x]) >= _OVERVIEW_PX]
     data = large[-1] if large else levels[0]
     if isinstance(data, np.ndarray):
-        return _level(layer)
+        return level_of(layer)
     step = max(1, min(data.shape[y], data.shape[x]) // _OVERVIEW_PX)
     place = [slice(None)] * len(data.shape)
     place[y] = place[x] = slice(None, None, step)
     return data[tuple(place)]
 
 
-def _is_in_memory(data: Any) -> bool:
+def is_in_memory(data: Any) -> bool:
     """Whether a copy takes no time to speak of: no file behind it, and not huge."""
     array = data
     while isinstance(array, np.ndarray):
@@ -350,6 +391,7 @@ def layer_of(micrograph: Micrograph) -> tuple[Any, dict[str, Any], str]:
         "path": None if micrograph.path is None else str(micrograph.path),
         "series": micrograph.series,
         "notices": micrograph.notices,
+        "unnamed": micrograph.unnamed,
     }
     name = f"{micrograph.name} · {micrograph.series}" if micrograph.series else micrograph.name
     settings = {

@@ -8,10 +8,22 @@ from typing import Any
 
 import platformdirs
 
-from ..config import SegmentConfig
+from ..config import JoinConfig, SegmentConfig
 
 # these belong to one image, not to a person
-OF_THE_IMAGE = {"channel", "colour", "merge", "series", "z", "t", "nucleus_diameter"}
+OF_THE_IMAGE = {
+    "channel",
+    "colour",
+    "merge",
+    "series",
+    "axes",
+    "pixel_size_um",
+    "z",
+    "t",
+    "nucleus_diameter",
+}
+# of so many files it is remembered what their axes count
+_MOST_FILES = 100
 
 
 def memory_file() -> Path:
@@ -56,6 +68,34 @@ def recall_config() -> SegmentConfig:
         except ValueError:
             continue
     return config
+
+
+def recall_joining() -> JoinConfig:
+    """Give the last settings of joining planes; those that are out of range by now are not used."""
+    kept = recall().get("join", {})
+    try:
+        return JoinConfig.model_validate({**kept, "join": "none"})
+    except (ValueError, TypeError):
+        return JoinConfig()
+
+
+def remember_joining(joining: JoinConfig) -> None:
+    """Keep the settings of joining planes that differ from the defaults."""
+    remember(join=joining.model_dump(mode="json", exclude={"join"}, exclude_defaults=True))
+
+
+def recall_axes(path: Path) -> str:
+    """Give what somebody said that the axes of a file count; empty where nobody did."""
+    kept = recall().get("axes", {})
+    return str(kept.get(str(path), "")) if isinstance(kept, dict) else ""
+
+
+def remember_axes(path: Path, letters: str) -> None:
+    """Keep what somebody says that the axes of a file count."""
+    kept = recall().get("axes", {})
+    others = {k: v for k, v in kept.items() if k != str(path)} if isinstance(kept, dict) else {}
+    last = list(others.items())[-_MOST_FILES + 1 :]
+    remember(axes=dict([*last, (str(path), letters)]))
 
 
 def remember_config(config: SegmentConfig) -> None:

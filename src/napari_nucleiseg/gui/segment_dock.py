@@ -16,19 +16,31 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QProgressBar, QVBoxLayout, 
 from .. import wording
 from ..config import SegmentConfig
 from ..errors import NucleisegError
-from ..events import Decoding, DeviceChosen, Event, Notice, Segmented, TileDone
+from ..events import (
+    Decoding,
+    DeviceChosen,
+    Event,
+    Joined,
+    Notice,
+    PlaneDone,
+    Segmented,
+    TileDone,
+)
 from ..io import SUFFIXES
 from ..session import Opened, Scored
 from . import memory
+from .axes import axes_of
 from .bridge import bridge_of
 from .closing import end_when_closed
 from .forms import ElidedComboBox, Fold, Form, shrink
 from .image_chooser import ImageChooser
-from .layers import is_as_in_shell, path_of, pixel_size_um, plane_of
+from .layers import is_as_in_shell, pixel_size_um, plane_of
 from .live_view import LiveView
 from .model_chooser import ModelChooser
 from .outcome import Outcome, Said
-from .planes import shell_settings
+from .plane_chooser import PlaneChooser
+from .planes import shell_files, shell_settings
+from .tracks_button import TracksButton
 from .widgets import (
     button,
     column,
@@ -69,8 +81,13 @@ class SegmentDock(QWidget):
         self._viewer, self._session = self._bridge.viewer, self._bridge.session
         self._truths: list[Labels] = []
         self._last_tile: TileDone | None = None
+        self._last_plane: PlaneDone | None = None
+        self._is_joining = False
         self._is_decoding = False
         self._began = 0.0
+        # the stack whose planes are offered, and its axes
+        self._offered: tuple[weakref.ref[Image], str] | None = None
+        self._size_um: tuple[float, float] | None = None
         # what was said about each image; which one it is said about now, and which is scored
         self._said: weakref.WeakKeyDictionary[Image, Said] = weakref.WeakKeyDictionary()
         self._about: Callable[[], Image | None] | None = None
@@ -122,6 +139,7 @@ class SegmentDock(QWidget):
     def _build_choices(self) -> QFormLayout:
         form = form_layout()
         self.images = ImageChooser(self._bridge, form, self._ask_for_file, self)
+        self.planes = PlaneChooser(self._session, form, self)
         self.models = ModelChooser(self._session, form, self)
         self.device = text()
         self.device.setToolTip("Where the network runs, what runs it, and why; choose under More")
@@ -150,7 +168,8 @@ class SegmentDock(QWidget):
         expert = column(self.expert_form, indent=12)
         self.expert = Fold("Expert", expert, "How the computer works; the nuclei stay the same")
         self.reset_button = button("Reset", self._reset, "Take back all settings")
-        more = column(self.form, self.expert, self.reset_button, indent=12, spacing=6)
+        parts = (self.form, self.planes.settings, self.expert, self.reset_button)
+        more = column(*parts, indent=12, spacing=6)
         self.more = Fold("More", more, "Settings that most images do not need")
 
         self.truth = shrink(ElidedComboBox())
@@ -175,12 +194,14 @@ class SegmentDock(QWidget):
         for name, fold in self._named_folds.items():
             fold.open(name in kept)
             fold.toggled.connect(self._remember_folds)
-        return column(self.more, self.truth_fold, self.command_button)
+        self.tracks_button = TracksButton(self._bridge, lambda: self.layer, self.outcome.say)
+        return column(self.tracks_button, self.more, self.truth_fold, self.command_button)
 
     def _listen(self) -> None:
         session, viewer = self._session, self._viewer
         self.images.changed.connect(self._show_image)
         self.images.renewed.connect(self._name_button)
+        self.planes.changed.connect(self._show_planes)
         for part in (self.images, self.models, self.live):
             part.failed.connect(self.outcome.fail)
         heard = [
@@ -214,6 +235,7 @@ class SegmentDock(QWidget):
         self._folds.setVisible(self.layer is not None)
         self._say_about(self.layer)
         self._find_truth()
+        self.tracks_button.look()
 
     def _say_about(self, layer: Image | None) -> None:
         """Say what is known of this image; what was said about another one must not stay."""
@@ -236,8 +258,22 @@ class SegmentDock(QWidget):
             self._said[layer] = said
 
     def _name_button(self) -> None:
+        """Offer what can be done with this image, whose axes may have got other names."""
         is_stack = self.images.kind == "stack"
-        self.segment_button.setText("Segment the plane shown" if is_stack else "Segment")
+        wanted = self.layer if is_stack else None
+        said = None if wanted is None else (weakref.ref(wanted), axes_of(wanted))
+        if said != self._offered:
+            self._offered = said
+            self.planes.show_layer(wanted)
+        words = "Segment the plane shown" if is_stack else "Segment"
+        if wanted is not None and self.planes.letter:
+            words = self.planes.title(wanted)
+        self.segment_button.setText(words)
+
+    def _show_planes(self, letter: str) -> None:
+        """Say what all planes mean; with known nuclei one plane is compared."""
+        self.truth_fold.setVisible(not letter)
+        self.images.show_joined(letter)
 
     def _show_truths(self) -> None:
         """List the labels that can be the truth, and keep the choice."""
@@ -268,6 +304,7 @@ class SegmentDock(QWidget):
         self._running.setVisible(is_busy and is_own)
         self.cancel_button.setEnabled(state == "running")
         self.images.set_enabled(not is_busy)
+        self.planes.set_enabled(not is_busy)
         for widget in (
             self.segment_button,
             self.models.model,
@@ -284,7 +321,7 @@ class SegmentDock(QWidget):
         more = ""
         if state == "running":
             self._began = time.monotonic()
-            self._last_tile = None
+            self._last_tile = self._last_plane = None
             self._is_decoding = False
             self.bar.setRange(0, 0)
             self._keep_said(self.layer)
@@ -292,6 +329,9 @@ class SegmentDock(QWidget):
             more = "getting ready"
         elif state == "stopping":
             more = "in a moment" if self._is_decoding else "after this tile"
+        elif state == "cancelled" and self._is_joining:
+            done = self._last_plane
+            more = "" if done is None else f"after plane {done.done} of {done.total}; none is kept"
         elif state == "cancelled" and self._is_decoding:
             more = "while nuclei were separated"
         elif state == "cancelled" and self._last_tile is not None:
@@ -314,19 +354,25 @@ class SegmentDock(QWidget):
             self._last_tile = event
             self.bar.setRange(0, event.total)
             self.bar.setValue(event.done)
-            said = wording.progress(event, time.monotonic() - self._began)
+            if not self._is_joining:
+                said = wording.progress(event, time.monotonic() - self._began)
+                self.outcome.say_state("running", said)
+        elif isinstance(event, PlaneDone):
+            self._last_plane = event
+            said = wording.planes(event, time.monotonic() - self._began)
             self.outcome.say_state("running", said)
         elif isinstance(event, DeviceChosen):
-            self._began = time.monotonic()
+            if self._last_plane is None:
+                self._began = time.monotonic()
             self.device.setText(
                 f"{wording.device_name(event.device)} · {event.engine} · {event.reason}"
             )
-        elif isinstance(event, Decoding):
+        elif isinstance(event, Decoding) and not self._is_joining:
             self._is_decoding = True
             self.bar.setRange(0, 0)
             self.outcome.say_state("running", "separating nuclei")
-        elif isinstance(event, Segmented) and self._bridge.asked is self.layer is not None:
-            self.outcome.say_result(wording.result(event, pixel_size_um(self.layer)))
+        elif isinstance(event, Segmented | Joined) and self._bridge.asked is self.layer is not None:
+            self.outcome.say_result(wording.result(event, self._size_um))
             self._scored = weakref.ref(self.layer)
         elif isinstance(event, Scored) and self._scored() is self.layer:
             self.outcome.say_scores(
@@ -348,8 +394,13 @@ class SegmentDock(QWidget):
         if layer is None or self._session.is_busy:
             return
         memory.remember_config(self._session.config)
+        self._size_um = pixel_size_um(layer)
+        self._is_joining = bool(self.planes.letter)
         try:
-            self._bridge.segment(layer, images.kind, self.truth_layer, **images.settings)
+            if self._is_joining:
+                self._bridge.stacks.segment(layer, self.planes.joining, **images.settings)
+            else:
+                self._bridge.segment(layer, images.kind, self.truth_layer, **images.settings)
         except NucleisegError as error:
             self.outcome.clear()
             self.outcome.fail(error)
@@ -367,6 +418,7 @@ class SegmentDock(QWidget):
 
     def _reset(self) -> None:
         self._session.config = SegmentConfig()
+        self.planes.reset()
         memory.remember_config(self._session.config)
 
     def _remember_folds(self, _: bool) -> None:
@@ -388,12 +440,14 @@ class SegmentDock(QWidget):
         layer = self.layer
         if layer is None:
             return
-        path = path_of(layer)
+        path, stack = shell_files(layer)
         point = self._viewer.dims.current_step
         plane = plane_of(layer, point) if self.images.kind == "stack" else ()
-        chosen = shell_settings(layer, plane)
+        chosen = shell_settings(layer, plane, self.planes.letter)
         settings = {**self.images.settings, **(chosen or {})}
-        copy(wording.command(path, self._session.config.model_copy(update=settings)))
+        config = self._session.config.model_copy(update=settings)
+        joining = self.planes.joining.model_copy(update={"stack": stack})
+        copy(wording.command(path, config, joining))
         if path is None:
             said = "This image has no file yet: put its name in the place of IMAGE."
         elif chosen is None:

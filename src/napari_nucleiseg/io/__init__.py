@@ -30,7 +30,10 @@ from ..micrograph import Micrograph
 from ..registry import Registry
 from . import _lazy, _series
 from ._decoding import check_size
+from ._file_stacks import files_assumed, in_order, name_of_stack
 from ._label_numbers import BinaryMask, ColourMask, LooksLikeMicrograph, to_labels, whole_numbers
+from ._label_stack import write_label_stack
+from ._lazy import needed
 from ._planes import TakenAsChannels
 
 __all__ = [
@@ -40,8 +43,11 @@ __all__ = [
     "ColourMask",
     "Labels",
     "LooksLikeMicrograph",
+    "in_order",
     "is_zarr",
     "name_of",
+    "name_of_stack",
+    "needed",
     "open_labels",
     "open_micrograph",
     "open_stack",
@@ -50,6 +56,7 @@ __all__ = [
     "read_micrograph",
     "series_names",
     "with_colour",
+    "write_label_stack",
     "write_labels",
 ]
 
@@ -253,15 +260,18 @@ def series_names(path: Path | str) -> tuple[str, ...]:
     return names
 
 
-def open_stack(paths: Sequence[Path | str], axis: Literal["Z", "T", "C"] = "Z") -> Micrograph:
+def open_stack(
+    paths: Sequence[Path | str], axis: Literal["Z", "T", "C"] | None = "Z"
+) -> Micrograph:
     """Open several files as one stack.
 
     Parameters
     ----------
     paths : sequence of Path or str
-        In their order.
-    axis : {"Z", "T", "C"}
-        What they differ in; none of them may have this axis itself.
+        In their order; `in_order` gives it.
+    axis : {"Z", "T", "C"} or None
+        What they differ in; none of them may have this axis itself. None: nobody knows; focal
+        planes are assumed, or time points of files with focal planes, and a notice says so.
 
     Returns
     -------
@@ -279,6 +289,15 @@ def open_stack(paths: Sequence[Path | str], axis: Literal["Z", "T", "C"] = "Z") 
         raise FileError("A stack needs files", "none are given")
     files = [Path(path) for path in paths]
     first = open_micrograph(files[0])
+    assumed = files_assumed(len(files), first.axes) if axis is None else None
+    if axis is None:
+        if assumed is None:
+            raise ShapeError(
+                "The files have focal planes and time points already",
+                f"{files[0].name} is {first.axes}",
+                "Open them one by one",
+            )
+        axis = "Z" if assumed.letter == "Z" else "T"
     if axis in first.axes or (axis == "C" and first.is_colour):
         raise ShapeError(
             "The files have this axis themselves", f"{files[0].name} is {first.axes}, axis {axis}"
@@ -309,7 +328,8 @@ def open_stack(paths: Sequence[Path | str], axis: Literal["Z", "T", "C"] = "Z") 
         axes=axes,
         channel_names=names,
         levels=(),
-        name=name_of(files[0]),
+        name=name_of_stack([name_of(file) for file in files]),
+        notices=first.notices if assumed is None else (*first.notices, assumed),
     )
 
 

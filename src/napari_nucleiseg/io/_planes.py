@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..micrograph import Assumed
+
 MOST_CHANNELS = 6
 """More unnamed planes than this are a stack, not channels."""
 
@@ -14,7 +16,21 @@ class TakenAsChannels(str):
     __slots__ = ()
 
 
-def channels_first(pixels: np.ndarray) -> tuple[np.ndarray, TakenAsChannels]:
+class ChannelsAssumed(TakenAsChannels, Assumed):
+    """A notice that planes which nothing names were taken as channels."""
+
+    __slots__ = ()
+    letter = "C"
+
+
+def planes_assumed(count: int) -> Assumed:
+    """Say that planes which nothing names were taken as focal planes."""
+    return Assumed(
+        f"The file does not say what its {count} planes are; they were taken as focal planes."
+    )
+
+
+def channels_first(pixels: np.ndarray) -> tuple[np.ndarray, ChannelsAssumed]:
     """Take the shorter of the first and the last axis as channels.
 
     Parameters
@@ -24,12 +40,12 @@ def channels_first(pixels: np.ndarray) -> tuple[np.ndarray, TakenAsChannels]:
     Returns
     -------
     (C, H, W) ndarray
-    TakenAsChannels
+    ChannelsAssumed
         What was assumed, in one sentence.
     """
     if pixels.shape[2] < pixels.shape[0]:
         pixels = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
     count = pixels.shape[0]
-    return pixels, TakenAsChannels(
+    return pixels, ChannelsAssumed(
         f"The file does not say what its {count} planes are; they were taken as channels."
     )

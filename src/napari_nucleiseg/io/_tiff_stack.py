@@ -20,7 +20,7 @@ from . import tiff
 from ._decoding import check_size, decoding, listening
 from ._lazy import LAZY_BYTES, Stored, needed, order, to_dask
 from ._ome import Ome, in_um, parse_ome
-from ._planes import MOST_CHANNELS, TakenAsChannels
+from ._planes import MOST_CHANNELS, TakenAsChannels, planes_assumed
 from ._series import choose_series, names_in_words
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _YCBCR = 0, 1, 2, 3, 4, 6
@@ -180,9 +180,7 @@ def _named(axes: str, shape: tuple[int, ...], path: Path) -> tuple[str, tuple[st
         )
     count = shape[axes.index(strange[0])]
     named = axes.replace("Z", "?").replace(strange[0], "Z")
-    return named, (
-        f"The file does not say what its {count} planes are; they were taken as focal planes.",
-    )
+    return named, (planes_assumed(count),)
 
 
 def _interpret(
