@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_nucleiseg.batch import find_items, segment_file
+from napari_nucleiseg.batch import segment_file
 from napari_nucleiseg.batch_run import (
     BatchConfig,
     BatchEnded,
@@ -26,6 +26,7 @@ from napari_nucleiseg.batch_run import (
 )
 from napari_nucleiseg.config import SegmentConfig
 from napari_nucleiseg.errors import NucleisegError
+from napari_nucleiseg.inputs import find_items
 from napari_nucleiseg.io import read_labels, read_micrograph
 from napari_nucleiseg.io._size import size_of
 from napari_nucleiseg.measure import measure

@@ -19,12 +19,14 @@ from typing import Any, cast
 from pydantic import Field
 
 from . import __version__
-from .batch import FileDone, Item, find_items, prepare_folder, segment_file, stamp_of
+from .batch import FileDone, prepare_folder, segment_file, stamp_of
 from .config import Config, JoinConfig, SegmentConfig
 from .engine import build_engine
 from .errors import SettingError
 from .events import DeviceChosen, Event, Notice, TileDone
+from .inputs import find_items
 from .io._size import size_of
+from .result_names import Item
 from .store import find_model
 from .wording import sentence
 

@@ -17,8 +17,9 @@ from ..flags import parse_flags, with_settings
 from .console import INTERRUPTED, SOME_FAILED, Out, in_words, progress_bar, say, say_error
 
 if TYPE_CHECKING:
-    from ..batch import FileDone, Found
+    from ..batch import FileDone
     from ..batch_run import BatchConfig
+    from ..inputs import Found
 
 AsJson = Annotated[
     bool,
@@ -114,9 +115,10 @@ def segment(
       nucleiseg segment scans/ --out results --resume
       nucleiseg segment cells.tif --out results --json > summary.json
     """
-    from ..batch import find_items, prepare_folder
+    from ..batch import prepare_folder
     from ..batch_run import BatchConfig
     from ..engine import build_engine
+    from ..inputs import find_items
     from ..store import find_model
 
     chosen = parse_flags(_Settings, settings)
