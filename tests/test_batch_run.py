@@ -14,16 +14,10 @@ import tifffile
 from PIL import Image
 
 from napari_nucleiseg.batch import segment_file
-from napari_nucleiseg.batch_run import (
-    BatchConfig,
-    BatchEnded,
-    BatchPlanned,
-    FileBegun,
-    FileFailed,
-    FileFinished,
-    plan_batch,
-    run_batch,
-)
+from napari_nucleiseg.batch_config import BatchConfig
+from napari_nucleiseg.batch_events import BatchEnded, FileBegun, FileFailed, FileFinished
+from napari_nucleiseg.batch_plan import BatchPlanned, plan_batch
+from napari_nucleiseg.batch_run import run_batch
 from napari_nucleiseg.config import SegmentConfig
 from napari_nucleiseg.errors import NucleisegError
 from napari_nucleiseg.inputs import find_items

@@ -6,10 +6,11 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from .events import Event, Notice, Segmented, Streamed
 from .files import write_text
 from .io import open_micrograph, with_colour, write_labels
 from .measure import measure
+from .micrograph import Micrograph
 from .overlay import draw_outlines, write_picture
 from .result_names import PROGRAM, Item, is_same_file, owner_of
 from .segmentation import segment
@@ -27,6 +29,10 @@ from .stack_segmentation import segment_stack
 from .store import find_model
 from .streaming import stream
 from .tables import write_table
+from .thumbnails import keep_thumbnail
+
+if TYPE_CHECKING:
+    from .slide_workers import SlideWorkers
 
 STREAM_PIXELS = 100_000_000
 """Larger micrographs are segmented block by block, if nobody says otherwise."""
@@ -101,6 +107,56 @@ def stamp_of(path: Path) -> dict[str, int]:
     return {"bytes": found.st_size, "mtime_ns": found.st_mtime_ns}
 
 
+@dataclass(frozen=True)
+class ReadFile:
+    """A micrograph, and the size and time of its file before it was read."""
+
+    micrograph: Micrograph
+    stamp: dict[str, int]
+
+
+def read_file(item: Item, config: SegmentConfig) -> ReadFile:
+    """Read a micrograph, or open it where it is too large for that.
+
+    Raises
+    ------
+    NucleisegError
+        If it cannot be read.
+    OSError
+        If it is not there.
+    """
+    # before it is read: a file that changes meanwhile is another one
+    stamp = stamp_of(item.path)
+    series = item.series if item.series is not None else config.series
+    micrograph = open_micrograph(item.path, series=series)
+    if not micrograph.is_lazy:
+        micrograph = with_colour(micrograph, config.colour)
+    return ReadFile(micrograph, stamp)
+
+
+def goes_by_blocks(
+    pixels: float, config: SegmentConfig, asked: bool | None, joining: JoinConfig | None
+) -> bool:
+    """Whether a micrograph of so many pixels goes block by block.
+
+    Raises
+    ------
+    SettingError
+        If that is asked for while planes are joined.
+    """
+    if joining is not None and joining.join != "none":
+        if asked:
+            raise SettingError(
+                "Planes are joined as a whole, not block by block", "--join, --stream"
+            )
+        return False
+    if asked is not None:
+        return asked
+    # without Zarr the label image is written as a whole, as long as the memory lasts
+    is_large = pixels > STREAM_PIXELS and find_spec("zarr") is not None
+    return is_large and not find_model(config.model).finds_instances
+
+
 def segment_file(
     item: Item,
     out: Path,
@@ -110,6 +166,9 @@ def segment_file(
     by_blocks: bool | None = None,
     joining: JoinConfig | None = None,
     table: bool = False,
+    thumbnail: bool = False,
+    read: Callable[[Item], ReadFile] | None = None,
+    workers: SlideWorkers | None = None,
 ) -> Iterator[Event]:
     """Read a micrograph, segment it and write the results.
 
@@ -131,6 +190,12 @@ def segment_file(
         Whether all focal planes or time points are segmented and their nuclei joined, and how.
     table : bool
         Whether the nuclei are measured too; see `napari_nucleiseg.measure.measure`.
+    thumbnail : bool
+        Whether a small picture for the gallery is kept; see `napari_nucleiseg.thumbnails`.
+    read : callable, optional
+        Gives the micrograph where it is read already; else `read_file` reads it.
+    workers : SlideWorkers, optional
+        Processes for a micrograph that goes block by block.
 
     Yields
     ------
@@ -146,19 +211,12 @@ def segment_file(
     """
     started = time.monotonic()
     source = os.path.abspath(item.path)
-    # before it is read: a file that changes meanwhile is another one
-    stamp = stamp_of(item.path)
+    found = read_file(item, config) if read is None else read(item)
+    micrograph, stamp = found.micrograph, found.stamp
     manifest = item.result(out, "_labels.json")
-    series = item.series if item.series is not None else config.series
-    micrograph = open_micrograph(item.path, series=series)
     height, width = micrograph.shape
     join = "none" if joining is None else joining.join
-    if join != "none" and by_blocks:
-        raise SettingError("Planes are joined as a whole, not block by block", "--join, --stream")
-    if by_blocks is None and join == "none":
-        # without Zarr the label image is written as a whole, as long as the memory lasts
-        by_blocks = height * width > STREAM_PIXELS and find_spec("zarr") is not None
-        by_blocks = by_blocks and not find_model(config.model).finds_instances
+    by_blocks = goes_by_blocks(height * width, config, by_blocks, joining)
     ending = "_labels.ome.zarr" if by_blocks else "_labels.tif"
     target = item.result(out, ending if join == "none" else "_labels.ome.tif")
     results = [target, manifest]
@@ -170,21 +228,24 @@ def segment_file(
     _refuse_to_replace(out, item.name, source, results)
     if item.notice:
         yield Notice(item.notice)
-    if not micrograph.is_lazy:
-        micrograph = with_colour(micrograph, config.colour)
     work = segment(micrograph, config)
     if joining is not None and join != "none":
         work = segment_stack(micrograph, config, joining, target)
     elif by_blocks:
-        work = stream(micrograph, config, target)
+        work = stream(micrograph, config, target, workers=workers)
     result: Segmented | Streamed | None = None
+    notices = [item.notice] if item.notice else []
     for event in work:
         yield event
+        if isinstance(event, Notice):
+            notices.append(event.text)
         if isinstance(event, (Segmented, Streamed)):
             result = event
     if result is None:
         raise TypeError("segment ended without a result")
     picture = None
+    if thumbnail:
+        keep_thumbnail(item, out, micrograph, config, result)
     if isinstance(result, Segmented):
         if overlay:
             picture = item.result(out, "_overlay.png")
@@ -208,6 +269,8 @@ def segment_file(
         "program": PROGRAM,
         "input": {**result.manifest.get("input", {}), "path": source, **stamp},
         "labels": target.name,
+        "median_diameter_px": result.median_diameter_px,
+        "notices": list(dict.fromkeys(notices)),
         # what another run has left beside it is not of this one
         "written": [p.name for p in (target, picture, measurements) if p is not None],
     }

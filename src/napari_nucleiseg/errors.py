@@ -68,5 +68,13 @@ class DependencyError(NucleisegError):
     """An optional package that is needed and not installed."""
 
 
-FAILURES = (NucleisegError, OSError, MemoryError, RuntimeError, ValueError)
+FAILURES = (
+    NucleisegError,
+    ArithmeticError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 """What can go wrong with one of many files or runs and not with the next."""

@@ -165,7 +165,12 @@ def _folders(
 def is_result(path: Path) -> bool:
     """Whether a file is called like a result of ours."""
     stem = path.stem.removesuffix(".ome").removesuffix(".part")
-    return stem.endswith("_labels") or path.name.endswith("_overlay.png")
+    endings = ("_overlay.png", "_nuclei.csv", "_tracks.csv")
+    return (
+        stem.endswith("_labels")
+        or path.name.endswith(endings)
+        or path.name in ("summary.csv", "gallery.html")
+    )
 
 
 def _is_candidate(path: Path) -> bool:

@@ -14,7 +14,8 @@ from qtpy.QtWidgets import QFileDialog
 from typer.testing import CliRunner
 
 from napari_nucleiseg import cli
-from napari_nucleiseg.batch_run import BatchEnded, FileBegun, FileFailed, FileFinished, run_batch
+from napari_nucleiseg.batch_events import BatchEnded, FileBegun, FileFailed, FileFinished
+from napari_nucleiseg.batch_run import run_batch
 from napari_nucleiseg.events import TileDone
 from napari_nucleiseg.gui import memory
 from napari_nucleiseg.gui.batch_dock import BatchDock

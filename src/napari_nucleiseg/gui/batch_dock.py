@@ -11,15 +11,9 @@ from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QLineEdit, QProgressBar, QVBoxLayout, QWidget
 
 from .. import wording
-from ..batch_run import (
-    BatchConfig,
-    BatchEnded,
-    BatchFile,
-    BatchPlanned,
-    FileBegun,
-    FileFailed,
-    FileFinished,
-)
+from ..batch_config import BatchConfig
+from ..batch_events import BatchEnded, FileBegun, FileFailed, FileFinished
+from ..batch_plan import BatchFile, BatchPlanned
 from ..errors import NucleisegError, SettingError
 from ..events import Event, TileDone
 from ..session import BATCH, NotPlanned, ResultNotOpened, ResultOpened
