@@ -313,7 +313,8 @@ def test_stopped_in_the_middle(cells, tmp_path, number):
     assert time.monotonic() - asked < 5
     assert "Stopped" in err
     assert json.loads(text)["stopped"]
-    assert sorted(p.name for p in out.iterdir()) == ["cells_labels.json", "cells_labels.tif"]
+    left = [".thumbnails", "cells_labels.json", "cells_labels.tif"]
+    assert sorted(p.name for p in out.iterdir()) == left
 
 
 def _as_tiff(folder: Path) -> Path:
