@@ -66,7 +66,8 @@ def keep_thumbnail(
         plane, labels = replace(plane, pixels=small, levels=()), np.asarray(labels)
     chosen = choose_pixels(plane, config.channel, config.colour, config.merge)[0].loaded()
     picture = Image.fromarray(draw(chosen, labels))
-    write_whole(path, lambda file: picture.save(file, "JPEG", quality=80))
+    # colours in full resolution: outlines are thin
+    write_whole(path, lambda file: picture.save(file, "JPEG", quality=80, subsampling=0))
 
 
 def draw(micrograph: Micrograph, labels: np.ndarray) -> np.ndarray:

@@ -384,3 +384,30 @@ def test_what_is_done_is_left_out_by_resume(cells, tmp_path):
     # by other settings it is not done
     result = run(*words, "--resume", "--probability", "0.6")
     assert result.stdout.startswith("2 of 2 micrographs segmented: ")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a child there")
+def test_workers_are_stopped_by_ctrl_c(cells, tmp_path):
+    """As a terminal does it: all processes of the group get the signal."""
+    pytest.importorskip("distributed")
+    large = np.tile(np.asarray(tifffile.imread(_as_tiff(tmp_path))), (12, 12, 1))
+    tifffile.imwrite(cells / "large.tif", large, photometric="rgb")
+    out = tmp_path / "out"
+    words = ("--tile-px", "256", "--overlap-px", "64", "--engine", "torch", "--workers", 2)
+    process = start("segment", cells, "--out", out, *words, start_new_session=True)
+    deadline = time.monotonic() + 100
+    while not (out / "cells_labels.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    text, err = finish(process, code=130)
+    assert "1 of 2 micrographs segmented" in text
+    assert "Stopped; the results named above are complete." in err
+    left = [".thumbnails", "cells_labels.json", "cells_labels.tif"]
+    assert sorted(p.name for p in out.iterdir() if not p.name.startswith(".part-")) == left
+
+
+def test_without_dask_the_command_to_install_it_is_said(cells, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    result = run("segment", cells, "--out", tmp_path / "out", "--workers", 2, code=2)
+    assert 'Install it: pip install "napari-nucleiseg[cluster]"' in result.stderr
