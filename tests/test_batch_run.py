@@ -188,8 +188,9 @@ def test_the_size_is_in_the_header(suffix, tmp_path):
     else:
         Image.fromarray(pixels).save(path)
     assert size_of(path) == (30, 50)
-    path.write_bytes(b"no picture")
-    assert size_of(path) is None
+    for damage in (b"no picture", b"II*\0", b""):
+        path.write_bytes(damage)
+        assert size_of(path) is None
     assert size_of(tmp_path / f"nowhere{suffix}") is None
 
 

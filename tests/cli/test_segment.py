@@ -93,7 +93,8 @@ def test_a_mixed_folder(cells, tmp_path):
     assert "Thumbs.db, notes.txt" in result.stderr
     assert "1 of 4 micrographs segmented, 3 failed" in result.stdout
     written = sorted(p.name for p in (tmp_path / "out").iterdir())
-    assert written == ["cells_labels.json", "cells_labels.tif"]
+    ours = [".thumbnails", "cells_labels.json", "cells_labels.tif", "gallery.html", "summary.csv"]
+    assert written == ours
 
 
 @pytest.mark.slow

@@ -271,7 +271,7 @@ def _segment_all(
         )
         say(f"{images}{missed}{result}", sys.stdout)
         if told.gallery is not None:
-            say(f"All of them at a glance: {told.gallery}", sys.stdout)
+            say(f"All of them at a glance: {told.gallery}")
     if told.stopped:
         say("Stopped; the results named above are complete." if told.done else "Stopped.")
         raise typer.Exit(INTERRUPTED)
