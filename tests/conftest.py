@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,17 @@ def stained() -> Sample:
 def brightfield() -> Sample:
     """512 x 512, grey, dark nuclei on a bright field, 20 nuclei."""
     return read_sample("brightfield")
+
+
+@pytest.fixture(scope="session")
+def mosaic() -> Micrograph:
+    """Nuclei side by side, cut by the borders of the pieces, and an empty part."""
+    micrograph, _ = read_sample("fluorescence")
+    pixels = micrograph.pixels
+    field = np.full((440, 760), int(np.percentile(pixels, 2)), pixels.dtype)
+    field[:390, :390] = np.tile(pixels[:200, :200], (2, 2))[:390, :390]
+    field[-100:, -180:] = pixels[:100, :180]
+    return replace(micrograph, pixels=field, name="mosaic", path=None)
 
 
 TINY = {

@@ -12,20 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_nucleiseg.batch import (
-    FileDone,
-    Found,
-    Item,
-    _alike,
-    _name,
-    find_items,
-    prepare_folder,
-    segment_file,
-)
+from napari_nucleiseg.batch import FileDone, prepare_folder, segment_file
 from napari_nucleiseg.config import SegmentConfig
 from napari_nucleiseg.errors import FileError
 from napari_nucleiseg.events import Notice, Segmented, TileDone
+from napari_nucleiseg.inputs import Found, find_items
 from napari_nucleiseg.io import read_labels
+from napari_nucleiseg.result_names import Item, _alike, name_items
 from napari_nucleiseg.samples import SAMPLES
 
 PNG = SAMPLES["stained"].micrograph.read_bytes()
@@ -140,7 +133,7 @@ FILES = st.lists(
 def test_whatever_is_given_no_two_results_share_a_name(files, relative):
     paths = [Path("/data", folder, stem + suffix) for folder, stem, suffix in files]
     below = [Path(folder if relative else "") for folder, _, _ in files]
-    items = _name(list(zip(paths, below, strict=True)))
+    items = name_items(list(zip(paths, below, strict=True)))
     assert not _alike([item.name for item in items])
     assert [item.path for item in items] == paths
     assert all(".." not in Path(item.name).parts for item in items)
@@ -214,7 +207,7 @@ class TestEarlierRuns:
         def run_all() -> None:
             for files in runs:
                 paths = [Path("/data", folder, stem + suffix) for folder, stem, suffix in files]
-                for item in _name([(path, Path()) for path in paths], whose.get):
+                for item in name_items([(path, Path()) for path in paths], whose.get):
                     assert whose.setdefault(item.name, str(item.path)) == str(item.path)
 
         run_all()

@@ -13,19 +13,14 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_nucleiseg.batch import find_items, segment_file
-from napari_nucleiseg.batch_run import (
-    BatchConfig,
-    BatchEnded,
-    BatchPlanned,
-    FileBegun,
-    FileFailed,
-    FileFinished,
-    plan_batch,
-    run_batch,
-)
+from napari_nucleiseg.batch import segment_file
+from napari_nucleiseg.batch_config import BatchConfig
+from napari_nucleiseg.batch_events import BatchEnded, FileBegun, FileFailed, FileFinished
+from napari_nucleiseg.batch_plan import BatchPlanned, plan_batch
+from napari_nucleiseg.batch_run import run_batch
 from napari_nucleiseg.config import SegmentConfig
 from napari_nucleiseg.errors import NucleisegError
+from napari_nucleiseg.inputs import find_items
 from napari_nucleiseg.io import read_labels, read_micrograph
 from napari_nucleiseg.io._size import size_of
 from napari_nucleiseg.measure import measure
@@ -193,8 +188,9 @@ def test_the_size_is_in_the_header(suffix, tmp_path):
     else:
         Image.fromarray(pixels).save(path)
     assert size_of(path) == (30, 50)
-    path.write_bytes(b"no picture")
-    assert size_of(path) is None
+    for damage in (b"no picture", b"II*\0", b""):
+        path.write_bytes(damage)
+        assert size_of(path) is None
     assert size_of(tmp_path / f"nowhere{suffix}") is None
 
 

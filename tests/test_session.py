@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_nucleiseg import SegmentConfig
-from napari_nucleiseg.batch_run import BatchConfig
+from napari_nucleiseg.batch_config import BatchConfig
 from napari_nucleiseg.comparing import Annotated, Compared, Row, compare
 from napari_nucleiseg.errors import NucleisegError
 from napari_nucleiseg.events import Notice, Segmented, TileDone

@@ -20,10 +20,10 @@ from napari_nucleiseg.events import DeviceChosen, Notice, Segmented, Streamed, T
 from napari_nucleiseg.instances import DecodeConfig
 from napari_nucleiseg.io import open_micrograph, read_labels
 from napari_nucleiseg.micrograph import Micrograph
-from napari_nucleiseg.samples import read_sample
 from napari_nucleiseg.segmentation import segment_now
-from napari_nucleiseg.streaming import Tiles, Window, blocks_of, decode_block, is_flat, stream
-from napari_nucleiseg.tiling import Grid
+from napari_nucleiseg.slide_tiles import Tiles, Window, blocks_of, is_flat
+from napari_nucleiseg.streaming import decode_block, stream
+from napari_nucleiseg.tiling import Grid, tile_places
 
 pytest.importorskip("zarr", minversion="3")
 
@@ -36,17 +36,6 @@ BLOCK = 180
 @pytest.fixture(autouse=True)
 def _narrow(monkeypatch):
     monkeypatch.setattr(streaming, "MARGIN_PX", MARGIN)
-
-
-@pytest.fixture(scope="module")
-def mosaic() -> Micrograph:
-    """Nuclei side by side, cut by the borders of the pieces, and an empty part."""
-    micrograph, _ = read_sample("fluorescence")
-    pixels = micrograph.pixels
-    field = np.full((440, 760), int(np.percentile(pixels, 2)), pixels.dtype)
-    field[:390, :390] = np.tile(pixels[:200, :200], (2, 2))[:390, :390]
-    field[-100:, -180:] = pixels[:100, :180]
-    return replace(micrograph, pixels=field, name="mosaic", path=None)
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +138,7 @@ def test_an_empty_tile_never_meets_the_network(mosaic, tmp_path, monkeypatch):
     monkeypatch.setattr(streaming, "build_engine", counting)
     *_, last = stream(mosaic, CONFIG, tmp_path / "a.ome.zarr", block_px=400)
     assert last.count > 0
-    everything = streaming.tile_places(mosaic.shape, Grid(256, 64, 32))
+    everything = tile_places(mosaic.shape, Grid(256, 64, 32))
     assert 0 < len(seen) < len(everything)
     assert not any(is_flat(tile) for tiles in seen for tile in tiles)
 

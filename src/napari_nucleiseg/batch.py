@@ -1,109 +1,41 @@
-"""Many micrographs: which files are meant, what their results are called, and one after the other.
-
-A result is named after its micrograph: ``nuclei.tif`` gives ``nuclei_labels.tif`` and
-``nuclei_labels.json``. Where two micrographs would give the same name, all of those get a longer
-one, which depends on nothing but the files given:
-
-1. the file's suffix is kept: ``nuclei.png_labels.tif``, ``nuclei.tif_labels.tif``;
-2. if that is not enough, their folders are repeated below the output folder, from the first one in
-   which they differ: ``day1/nuclei_labels.tif``, ``day2/nuclei_labels.tif``;
-3. if that is not enough, both; and last a number (``~2``) is added.
-
-The same holds where the output folder has results of another micrograph under this name, from an
-earlier run: those stay, and the new ones get the longer name. Results of the very same file are
-replaced. Which file results are of is in their record.
-
-Names count as the same if they differ in letter case or in how accents are coded only, as on many
-disks they are.
-"""
+"""One micrograph of many: read, segmented, its results written, each as a whole or not at all."""
 
 from __future__ import annotations
 
-import glob
-import hashlib
 import json
 import os
 import tempfile
 import time
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path, PurePath
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .channels import choose_pixels
 from .config import JoinConfig, SegmentConfig
-from .errors import FileError, NucleisegError, SettingError, reason
+from .errors import FileError, SettingError
 from .events import Event, Notice, Segmented, Streamed
 from .files import write_text
-from .io import (
-    FORMATS,
-    SUFFIXES,
-    in_order,
-    is_zarr,
-    name_of,
-    name_of_stack,
-    open_micrograph,
-    open_stack,
-    series_names,
-    with_colour,
-    write_labels,
-)
+from .io import open_micrograph, open_stack, with_colour, write_labels
 from .measure import measure
 from .micrograph import Micrograph
 from .overlay import draw_outlines, write_picture
+from .result_names import PROGRAM, Item, is_same_file, owner_of
 from .segmentation import segment
 from .stack_segmentation import segment_stack
 from .store import find_model
 from .streaming import stream
 from .tables import write_table
+from .thumbnails import keep_thumbnail
 
-_NAME_BYTES = 255
+if TYPE_CHECKING:
+    from .slide_workers import SlideWorkers
+
 STREAM_PIXELS = 100_000_000
 """Larger micrographs are segmented block by block, if nobody says otherwise."""
-_PROGRAM = "napari-nucleiseg"
-
-
-@dataclass(frozen=True)
-class Item:
-    """A micrograph's file, and what its results are called.
-
-    Attributes
-    ----------
-    path : Path
-    name : str
-        Name of the results below the output folder, without ``_labels.tif``; may hold folders.
-    notice : str
-        Why the name is longer than expected, if an earlier run is the reason.
-    series : str or None
-        Which picture of a file with several, for example a field of a plate.
-    files : tuple of Path
-        All files of a stack of several, ``path`` first; empty where the micrograph is one file.
-    axis : str
-        Letter of what those files differ in.
-    """
-
-    path: Path
-    name: str
-    notice: str = ""
-    series: str | None = None
-    files: tuple[Path, ...] = ()
-    axis: str = ""
-
-    @property
-    def title(self) -> str:
-        """Name of the file, and of the picture in it."""
-        if self.files:
-            return f"{self.path.name} and {len(self.files) - 1} more"
-        return f"{self.path.name} {self.series}" if self.series else self.path.name
-
-    def result(self, out: Path, ending: str) -> Path:
-        """Path of one of the results, for example with the ending ``_labels.tif``."""
-        return out / f"{self.name}{ending}"
 
 
 @dataclass(frozen=True)
@@ -135,361 +67,6 @@ class FileDone(Event):
     seconds: float
 
 
-@dataclass
-class Found:
-    """Micrographs to segment, files left out, and what is wrong with inputs that gave none."""
-
-    items: list[Item] = field(default_factory=list)
-    skipped: list[Path] = field(default_factory=list)
-    errors: list[tuple[str, NucleisegError]] = field(default_factory=list)
-
-
-def find_items(
-    inputs: Sequence[str],
-    *,
-    recursive: bool = False,
-    out: Path | None = None,
-    series: str | None = None,
-) -> Found:
-    """Find the micrographs meant by files, folders and patterns.
-
-    Parameters
-    ----------
-    inputs : sequence of str
-        A file is taken whatever it is called, unless it is the result of an earlier run (a record
-        of the same name lies beside it). Of a folder those files are taken that look like images
-        by name or first bytes, except hidden ones and results (``*_labels.*``,
-        ``*_overlay.png``). A pattern (``*``, ``?``, ``[...]``, ``**``) counts only where there is
-        no file of this very name; what it finds is treated like the contents of a folder.
-    recursive : bool
-        Whether folders inside folders are looked into; their results go into folders of the same
-        names.
-    out : Path or None
-        Where results will go: not looked into on the way down, and what is there of other
-        micrographs keeps its name.
-    series : str or None
-        Which picture of each file is meant. None: of an OME-Zarr all (series, fields of a plate),
-        of other files the first.
-
-    Returns
-    -------
-    Found
-    """
-    found = Found()
-    files: dict[str, tuple[Path, PurePath]] = {}
-    for text in inputs:
-        try:
-            for path, below in _expand(text, recursive, out, found):
-                files.setdefault(os.path.abspath(path), (path, below))
-        except NucleisegError as error:
-            found.errors.append((text, error))
-    owner = _nobody if out is None else partial(_owner, out)
-    for item in _name(list(files.values()), owner):
-        try:
-            found.items += _pictures(item, series)
-        except NucleisegError as error:
-            found.errors.append((str(item.path), error))
-    return found
-
-
-def as_stack(items: Sequence[Item], axis: str, out: Path) -> Item:
-    """Make one micrograph of several files.
-
-    Parameters
-    ----------
-    items : sequence of Item
-        The files; they are ordered as people count.
-    axis : str
-        What they differ in, T or Z.
-    out : Path
-        Where results will go; what is there of another micrograph keeps its name.
-
-    Raises
-    ------
-    SettingError
-        If a file holds several pictures, of which it is not said which one is meant.
-    """
-    several = [item for item in items if item.series is not None]
-    if several:
-        raise SettingError(
-            "Of files with several pictures no stack can be made",
-            several[0].title,
-            "Leave out --stack and --series",
-        )
-    files = in_order(dict.fromkeys(item.path for item in items))
-    name = name_of_stack([name_of(file) for file in files])
-    [item] = _name([(files[0].with_name(f"{name}{files[0].suffix}"), PurePath())])
-    named = replace(item, path=files[0], files=tuple(files), axis=axis.upper())
-    owner = _owner(out, named.name)
-    own = os.path.abspath(files[0])
-    if owner is None or _same(owner, own):
-        return named
-    return replace(named, name=f"{named.name}_{axis.lower()}-stack")
-
-
-def open_item(item: Item, config: SegmentConfig) -> Micrograph:
-    """Open the micrograph of an item, with what the settings say of its axes and pixel size.
-
-    Raises
-    ------
-    NucleisegError
-        If it cannot be read, or has other axes.
-    """
-    if item.files:
-        micrograph = open_stack(item.files, "T" if item.axis == "T" else "Z")
-    else:
-        series = item.series if item.series is not None else config.series
-        micrograph = open_micrograph(item.path, series=series)
-    if config.axes is not None:
-        micrograph = micrograph.with_axes(config.axes)
-    if config.pixel_size_um is not None:
-        micrograph = micrograph.with_pixel_size(config.pixel_size_um)
-    return micrograph
-
-
-def _pictures(item: Item, series: str | None) -> list[Item]:
-    """An item for each picture of an OME-Zarr, where none is chosen; else the item itself."""
-    if series is not None or not is_zarr(item.path):
-        return [replace(item, series=series)]
-    names = series_names(item.path)
-    if len(names) <= 1:
-        return [item]
-    return [replace(item, name=f"{item.name}_{n.replace('/', '-')}", series=n) for n in names]
-
-
-def _expand(
-    text: str, recursive: bool, out: Path | None, found: Found
-) -> list[tuple[Path, PurePath]]:
-    """Files an input stands for, each with its folder below the output folder."""
-    if not text.strip():
-        raise FileError("An input is empty", repr(text), "Name a file, a folder or a pattern")
-    path = Path(os.path.expanduser(text))
-    is_folder = os.path.isdir(path) and not is_zarr(path)
-    if os.path.isfile(path) or is_zarr(path):
-        if _is_result(path) and os.path.isfile(path.with_name(f"{name_of(path)}.json")):
-            return []
-        return [(path, PurePath())]
-    problems: list[tuple[str, NucleisegError]] = []
-    if is_folder:
-        folders = sorted(_folders(path, out, problems)) if recursive else [path]
-        present = [p for folder in folders for p in _contents(folder, problems)]
-    elif glob.has_magic(text):
-        present = sorted(map(Path, glob.glob(str(path), recursive=True)))
-    else:
-        raise _not_found(path, text)
-    found.errors += problems
-    members = [p for p in present if os.path.isfile(p) or is_zarr(p)]
-    members = [p for p in members if not (p.name.startswith(".") or _is_result(p))]
-    files = [p for p in members if _is_candidate(p)]
-    left_out = set(members) - set(files)
-    found.skipped += [p for p in members if p in left_out]
-    if not files and is_folder and not problems:
-        deeper = "" if recursive else ", or add --recursive to look into the folders inside"
-        raise FileError("The folder holds no micrographs", text, f"Check the path{deeper}")
-    if not files and not is_folder:
-        raise FileError("No micrograph has a name like this", text, "Check the pattern")
-    return [(p, p.parent.relative_to(path) if is_folder else PurePath()) for p in files]
-
-
-def _contents(folder: Path, problems: list[tuple[str, NucleisegError]]) -> list[Path]:
-    """What lies in a folder, by name; one that may not be looked into is a problem of its own."""
-    try:
-        return sorted(folder.iterdir())
-    except OSError as error:
-        problems.append(_unreadable(folder, error))
-        return []
-
-
-def _unreadable(folder: Path | str, error: OSError) -> tuple[str, NucleisegError]:
-    where = f"{folder} ({reason(error)})"
-    return str(folder), FileError("The folder cannot be read", where, "Check who may read it")
-
-
-def _not_found(path: Path, text: str) -> FileError:
-    """Why there is nothing at a path: it does not exist, or is hidden from this user."""
-    if os.path.islink(path):
-        return FileError("The link leads nowhere", text, "Check where its file is now")
-    try:
-        path.stat()
-    except FileNotFoundError:
-        return FileError("There is no such file or folder", text, "Check the path")
-    except OSError as error:
-        return FileError("The file cannot be read", f"{text} ({reason(error)})", "Check the path")
-    return FileError("This is no file and no folder", text, "Check the path")
-
-
-def _folders(
-    top: Path, out: Path | None, problems: list[tuple[str, NucleisegError]]
-) -> Iterator[Path]:
-    """A folder and all inside it, without hidden ones and the results' own."""
-    results = None if out is None else os.path.abspath(out)
-
-    def note(error: OSError) -> None:
-        problems.append(_unreadable(error.filename, error))
-
-    for folder, inner, _ in os.walk(top, onerror=note):
-        yield Path(folder)
-        inner[:] = [
-            name
-            for name in inner
-            if name[0] != "."
-            and os.path.abspath(os.path.join(folder, name)) != results
-            and not is_zarr(Path(folder, name))
-        ]
-
-
-def _is_result(path: Path) -> bool:
-    """Whether a file is called like a result of ours."""
-    stem = path.stem.removesuffix(".ome").removesuffix(".part")
-    return stem.endswith("_labels") or path.name.endswith("_overlay.png")
-
-
-def _is_candidate(path: Path) -> bool:
-    """Whether a file claims to be an image of a format that can be read."""
-    if path.is_dir():
-        return is_zarr(path)
-    if path.suffix.lower() in SUFFIXES:
-        return True
-    beginnings = tuple(m for name in FORMATS.names() for m in FORMATS.module(name).MAGIC)
-    try:
-        with path.open("rb") as file:
-            # two bytes ("BM") begin many a text
-            return file.read(8).startswith(tuple(m for m in beginnings if len(m) > 2))
-    except OSError:
-        return False
-
-
-def _owner(out: Path, name: str) -> str | None:
-    """Which micrograph the results of this name are of, where there are any of ours."""
-    try:
-        record = json.loads((out / f"{name}_labels.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(record, dict) or record.get("program") != _PROGRAM:
-        return None
-    source = record.get("input")
-    path = source.get("path") if isinstance(source, dict) else None
-    return path if isinstance(path, str) else ""
-
-
-def _same(one: str, other: str) -> bool:
-    """Whether two paths lead to one file, by whatever links."""
-    if os.path.normcase(one) == os.path.normcase(other):
-        return True
-    try:
-        return os.path.samefile(one, other)
-    except OSError:
-        return False
-
-
-def _nobody(_name: str) -> None:
-    return None
-
-
-def _name(
-    files: list[tuple[Path, PurePath]], owner: Callable[[str], str | None] = _nobody
-) -> list[Item]:
-    """Name the results, no two alike and none like those of another file; see the top."""
-    folders = [os.path.dirname(os.path.abspath(path)) for path, _ in files]
-    names = [str(below / _short(name_of(path))) for path, below in files]
-    for group in _alike(names):
-        for choose in (_with_suffix, _with_folders, _with_both):
-            longer = choose([files[i] for i in group], [folders[i] for i in group])
-            if not _alike(longer):
-                break
-        for i, name in zip(group, longer, strict=True):
-            names[i] = name
-    taken: dict[str, str] = {}
-
-    def other(name: str, own: str) -> str | None:
-        """The other input, of this run or an earlier one, that has the name."""
-        if _key(name) in taken:
-            return taken[_key(name)]
-        present = owner(name)
-        return None if present is None or _same(present, own) else present
-
-    items = []
-    for name, file in zip(names, files, strict=True):
-        own = os.path.abspath(file[0])
-        first = other(name, own)
-        for candidate in _longer_and_longer(name, file, first):
-            if other(candidate, own) is None:
-                break
-        notice = ""
-        if first is not None and _key(name) not in taken:
-            whose = first or "another micrograph"
-            notice = f"Its results are called {candidate}, since {name} are those of {whose}."
-        taken[_key(candidate)] = own
-        items.append(Item(file[0], candidate, notice))
-    return items
-
-
-def _longer_and_longer(name: str, file: tuple[Path, PurePath], first: str | None) -> Iterator[str]:
-    """A name, and what to take instead where it is not free, without end.
-
-    What is taken instead depends on the file and on the ``first`` one, which has the name already.
-    """
-    yield name
-    if first:
-        pair = [file, (Path(first), PurePath())]
-        folders = [os.path.dirname(os.path.abspath(path)) for path, _ in pair]
-        for choose in (_with_suffix, _with_folders, _with_both):
-            longer = choose(pair, folders)
-            if not _alike(longer):
-                yield longer[0]
-    number = 2
-    while True:
-        yield f"{name}~{number}"
-        number += 1
-
-
-def _key(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-def _alike(names: Sequence[str]) -> list[list[int]]:
-    """Groups of two or more indices whose names count as the same."""
-    groups: dict[str, list[int]] = {}
-    for i, name in enumerate(names):
-        groups.setdefault(_key(name), []).append(i)
-    return [group for group in groups.values() if len(group) > 1]
-
-
-def _with_suffix(files: Sequence[tuple[Path, PurePath]], _folders: Sequence[str]) -> list[str]:
-    return [str(below / _short(path.name)) for path, below in files]
-
-
-def _with_folders(files: Sequence[tuple[Path, PurePath]], folders: Sequence[str]) -> list[str]:
-    inner = _below_common(folders)
-    return [str(i / _short(name_of(path))) for i, (path, _) in zip(inner, files, strict=True)]
-
-
-def _with_both(files: Sequence[tuple[Path, PurePath]], folders: Sequence[str]) -> list[str]:
-    inner = _below_common(folders)
-    return [str(i / _short(path.name)) for i, (path, _) in zip(inner, files, strict=True)]
-
-
-def _below_common(folders: Sequence[str]) -> list[PurePath]:
-    """Folders without the part they share."""
-    try:
-        common = os.path.commonpath(folders)
-    except ValueError:  # on different drives nothing is shared
-        return [PurePath(*PurePath(folder).parts[1:]) for folder in folders]
-    return [PurePath(os.path.relpath(folder, common)) for folder in folders]
-
-
-def _short(stem: str) -> str:
-    """Shorten a name whose results would have names longer than disks allow."""
-    room = _NAME_BYTES - len("~00_overlay.png") - len(".part-12345678")
-    if len(os.fsencode(stem)) <= room:
-        return stem
-    mark = hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
-    kept = stem
-    while len(os.fsencode(kept)) > room - 9:
-        kept = kept[:-1]
-    return f"{kept}~{mark}"
-
-
 def prepare_folder(out: Path) -> None:
     """Make the output folder and see that files can be written there.
 
@@ -513,8 +90,8 @@ def prepare_folder(out: Path) -> None:
 def _refuse_to_replace(out: Path, name: str, source: str, files: Sequence[Path]) -> None:
     """See that files which are there already are earlier results of the same micrograph."""
     present = [path for path in files if path.exists()]
-    owner = _owner(out, name)
-    if not present or (owner is not None and _same(owner, source)):
+    owner = owner_of(out, name)
+    if not present or (owner is not None and is_same_file(owner, source)):
         return
     whose = "Results of another micrograph" if owner is not None else "A file from elsewhere"
     raise FileError(
@@ -530,10 +107,79 @@ def stamp_of(path: Path) -> dict[str, int]:
     return {"bytes": found.st_size, "mtime_ns": found.st_mtime_ns}
 
 
-def stamps_of(files: Sequence[Path]) -> dict[str, list[Any]]:
-    """The same of all files of a stack; nothing where there are none."""
-    stamps = [[os.path.abspath(file), *stamp_of(file).values()] for file in files]
-    return {"files": stamps} if stamps else {}
+def stamps_of(item: Item) -> dict[str, Any]:
+    """The same of all files of a micrograph."""
+    others = [[os.path.abspath(file), *stamp_of(file).values()] for file in item.files]
+    return {**stamp_of(item.path), **({"files": others} if others else {})}
+
+
+@dataclass(frozen=True)
+class ReadFile:
+    """A micrograph, and the size and time of its files before it was read."""
+
+    micrograph: Micrograph
+    stamp: dict[str, Any]
+
+
+def open_item(item: Item, config: SegmentConfig) -> Micrograph:
+    """Open the micrograph of an item, with what the settings say of its axes and pixel size.
+
+    Raises
+    ------
+    NucleisegError
+        If it cannot be read, or has other axes.
+    """
+    if item.files:
+        micrograph = open_stack(item.files, "T" if item.axis == "T" else "Z")
+    else:
+        series = item.series if item.series is not None else config.series
+        micrograph = open_micrograph(item.path, series=series)
+    if config.axes is not None:
+        micrograph = micrograph.with_axes(config.axes)
+    if config.pixel_size_um is not None:
+        micrograph = micrograph.with_pixel_size(config.pixel_size_um)
+    return micrograph
+
+
+def read_file(item: Item, config: SegmentConfig) -> ReadFile:
+    """Read a micrograph, or open it where it is too large for that.
+
+    Raises
+    ------
+    NucleisegError
+        If it cannot be read.
+    OSError
+        If it is not there.
+    """
+    # before it is read: a file that changes meanwhile is another one
+    stamp = stamps_of(item)
+    micrograph = open_item(item, config)
+    if not micrograph.is_lazy:
+        micrograph = with_colour(micrograph, config.colour)
+    return ReadFile(micrograph, stamp)
+
+
+def goes_by_blocks(
+    pixels: float, config: SegmentConfig, asked: bool | None, joining: JoinConfig | None
+) -> bool:
+    """Whether a micrograph of so many pixels goes block by block.
+
+    Raises
+    ------
+    SettingError
+        If that is asked for while planes are joined.
+    """
+    if joining is not None and joining.join != "none":
+        if asked:
+            raise SettingError(
+                "Planes are joined as a whole, not block by block", "--join, --stream"
+            )
+        return False
+    if asked is not None:
+        return asked
+    # without Zarr the label image is written as a whole, as long as the memory lasts
+    is_large = pixels > STREAM_PIXELS and find_spec("zarr") is not None
+    return is_large and not find_model(config.model).finds_instances
 
 
 def segment_file(
@@ -545,6 +191,9 @@ def segment_file(
     by_blocks: bool | None = None,
     joining: JoinConfig | None = None,
     table: bool = False,
+    thumbnail: bool = False,
+    read: Callable[[Item], ReadFile] | None = None,
+    workers: SlideWorkers | None = None,
 ) -> Iterator[Event]:
     """Read a micrograph, segment it and write the results.
 
@@ -566,6 +215,12 @@ def segment_file(
         Whether all focal planes or time points are segmented and their nuclei joined, and how.
     table : bool
         Whether the nuclei are measured too; see `napari_nucleiseg.measure.measure`.
+    thumbnail : bool
+        Whether a small picture for the gallery is kept; see `napari_nucleiseg.thumbnails`.
+    read : callable, optional
+        Gives the micrograph where it is read already; else `read_file` reads it.
+    workers : SlideWorkers, optional
+        Processes for a micrograph that goes block by block.
 
     Yields
     ------
@@ -581,18 +236,12 @@ def segment_file(
     """
     started = time.monotonic()
     source = os.path.abspath(item.path)
-    # before it is read: a file that changes meanwhile is another one
-    stamp, stamps = stamp_of(item.path), stamps_of(item.files)
+    found = read_file(item, config) if read is None else read(item)
+    micrograph, stamp = found.micrograph, found.stamp
     manifest = item.result(out, "_labels.json")
-    micrograph = open_item(item, config)
     height, width = micrograph.shape
     join = "none" if joining is None else joining.join
-    if join != "none" and by_blocks:
-        raise SettingError("Planes are joined as a whole, not block by block", "--join, --stream")
-    if by_blocks is None and join == "none":
-        # without Zarr the label image is written as a whole, as long as the memory lasts
-        by_blocks = height * width > STREAM_PIXELS and find_spec("zarr") is not None
-        by_blocks = by_blocks and not find_model(config.model).finds_instances
+    by_blocks = goes_by_blocks(height * width, config, by_blocks, joining)
     ending = "_labels.ome.zarr" if by_blocks else "_labels.tif"
     target = item.result(out, ending if join == "none" else "_labels.ome.tif")
     results = [target, manifest]
@@ -604,21 +253,24 @@ def segment_file(
     _refuse_to_replace(out, item.name, source, results)
     if item.notice:
         yield Notice(item.notice)
-    if not micrograph.is_lazy:
-        micrograph = with_colour(micrograph, config.colour)
     work = segment(micrograph, config)
     if joining is not None and join != "none":
         work = segment_stack(micrograph, config, joining, target)
     elif by_blocks:
-        work = stream(micrograph, config, target)
+        work = stream(micrograph, config, target, workers=workers)
     result: Segmented | Streamed | None = None
+    notices = [item.notice] if item.notice else []
     for event in work:
         yield event
+        if isinstance(event, Notice):
+            notices.append(event.text)
         if isinstance(event, (Segmented, Streamed)):
             result = event
     if result is None:
         raise TypeError("segment ended without a result")
     picture = None
+    if thumbnail:
+        keep_thumbnail(item, out, micrograph, config, result)
     if isinstance(result, Segmented):
         if overlay:
             picture = item.result(out, "_overlay.png")
@@ -639,9 +291,11 @@ def segment_file(
     # the path as a whole: only so can a later run tell whether it has the same file
     record = {
         **result.manifest,
-        "program": _PROGRAM,
-        "input": {**result.manifest.get("input", {}), "path": source, **stamp, **stamps},
+        "program": PROGRAM,
+        "input": {**result.manifest.get("input", {}), "path": source, **stamp},
         "labels": target.name,
+        "median_diameter_px": result.median_diameter_px,
+        "notices": list(dict.fromkeys(notices)),
         # what another run has left beside it is not of this one
         "written": [p.name for p in (target, picture, measurements) if p is not None],
     }

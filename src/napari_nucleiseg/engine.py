@@ -101,6 +101,13 @@ def build_engine(model: ModelCard, config: SegmentConfig, is_quick: bool = False
         return _ready[key]
 
 
+def limit_threads(count: int) -> None:
+    """Let networks that are got ready from now on take so many CPU threads in this process."""
+    _threads.clear()
+    _threads.append(count)
+
+
+_threads: list[int] = []
 _ready: dict[tuple[object, ...], Engine] = {}
 _lock = threading.Lock()
 
@@ -172,6 +179,8 @@ def _version(package: str) -> str:
 def _torch(model: ModelCard, device: str) -> Callable[..., Any]:
     import torch
 
+    if _threads:
+        torch.set_num_threads(_threads[0])
     network = load_network(model).to(device)
     return run_network(network.to(memory_format=torch.channels_last), device)
 
@@ -220,7 +229,9 @@ def _openvino(model: ModelCard, is_quick: bool) -> Predict:
     core = openvino.Core()
     # some CPUs would round to bfloat16 by themselves, and then differ from other computers
     rounds = is_quick and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    settings = {"INFERENCE_PRECISION_HINT": "bf16" if rounds else "f32"}
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if rounds else "f32"}
+    if _threads:
+        settings["INFERENCE_NUM_THREADS"] = _threads[0]
     compiled: Any = None
     if kept.parent.exists():
         try:

@@ -66,3 +66,15 @@ class TrainingError(NucleisegError):
 
 class DependencyError(NucleisegError):
     """An optional package that is needed and not installed."""
+
+
+FAILURES = (
+    NucleisegError,
+    ArithmeticError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
+"""What can go wrong with one of many files or runs and not with the next."""

@@ -19,7 +19,9 @@ from typing import Any, Literal, cast
 import numpy as np
 from psygnal import Signal
 
-from .batch_run import BatchConfig, BatchFile, plan_batch, run_batch
+from .batch_config import BatchConfig
+from .batch_plan import BatchFile, plan_batch
+from .batch_run import run_batch
 from .channels import propose_channel
 from .comparing import Annotated, Compared, compare
 from .config import JoinConfig, SegmentConfig
@@ -559,6 +561,17 @@ class Session:
         def work() -> Iterator[Event]:
             try:
                 yield from self._ask_in(_opened_result, path, labels, manifest, colour)
+            except NucleisegError as error:
+                yield ResultNotOpened(error)
+
+        self._start("open", f"Opening {path.name}", work())
+
+    def open_beside(self, path: Path) -> None:
+        """Read a micrograph beside main work; `Opened` brings it, or `ResultNotOpened`."""
+
+        def work() -> Iterator[Event]:
+            try:
+                yield from self._ask_in(_opened, path)
             except NucleisegError as error:
                 yield ResultNotOpened(error)
 

@@ -287,6 +287,11 @@ def is_about_a_file(error: BaseException) -> bool:
     return isinstance(error, OSError) and bool(error.filename is not None and error.strerror)
 
 
+def is_foreseen(error: BaseException) -> bool:
+    """Whether an error's sentence tells a user all there is to know."""
+    return isinstance(error, (NucleisegError, MemoryError)) or is_about_a_file(error)
+
+
 def sentence(error: BaseException, report: str = "Copy the details and report them") -> str:
     """Give an error as one line that says what to do; the rest is in its traceback.
 

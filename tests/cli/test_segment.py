@@ -93,7 +93,8 @@ def test_a_mixed_folder(cells, tmp_path):
     assert "Thumbs.db, notes.txt" in result.stderr
     assert "1 of 4 micrographs segmented, 3 failed" in result.stdout
     written = sorted(p.name for p in (tmp_path / "out").iterdir())
-    assert written == ["cells_labels.json", "cells_labels.tif"]
+    ours = [".thumbnails", "cells_labels.json", "cells_labels.tif", "gallery.html", "summary.csv"]
+    assert written == ours
 
 
 @pytest.mark.slow
@@ -313,7 +314,8 @@ def test_stopped_in_the_middle(cells, tmp_path, number):
     assert time.monotonic() - asked < 5
     assert "Stopped" in err
     assert json.loads(text)["stopped"]
-    assert sorted(p.name for p in out.iterdir()) == ["cells_labels.json", "cells_labels.tif"]
+    left = [".thumbnails", "cells_labels.json", "cells_labels.tif"]
+    assert sorted(p.name for p in out.iterdir()) == left
 
 
 def _as_tiff(folder: Path) -> Path:
@@ -383,3 +385,30 @@ def test_what_is_done_is_left_out_by_resume(cells, tmp_path):
     # by other settings it is not done
     result = run(*words, "--resume", "--probability", "0.6")
     assert result.stdout.startswith("2 of 2 micrographs segmented: ")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a child there")
+def test_workers_are_stopped_by_ctrl_c(cells, tmp_path):
+    """As a terminal does it: all processes of the group get the signal."""
+    pytest.importorskip("distributed")
+    large = np.tile(np.asarray(tifffile.imread(_as_tiff(tmp_path))), (12, 12, 1))
+    tifffile.imwrite(cells / "large.tif", large, photometric="rgb")
+    out = tmp_path / "out"
+    words = ("--tile-px", "256", "--overlap-px", "64", "--engine", "torch", "--workers", 2)
+    process = start("segment", cells, "--out", out, *words, start_new_session=True)
+    deadline = time.monotonic() + 100
+    while not (out / "cells_labels.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    text, err = finish(process, code=130)
+    assert "1 of 2 micrographs segmented" in text
+    assert "Stopped; the results named above are complete." in err
+    left = [".thumbnails", "cells_labels.json", "cells_labels.tif"]
+    assert sorted(p.name for p in out.iterdir() if not p.name.startswith(".part-")) == left
+
+
+def test_without_dask_the_command_to_install_it_is_said(cells, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    result = run("segment", cells, "--out", tmp_path / "out", "--workers", 2, code=2)
+    assert 'Install it: pip install "napari-nucleiseg[cluster]"' in result.stderr

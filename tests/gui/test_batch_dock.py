@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog
 from typer.testing import CliRunner
 
 from napari_nucleiseg import cli
-from napari_nucleiseg.batch_run import BatchEnded, FileBegun, FileFailed, FileFinished, run_batch
+from napari_nucleiseg.batch_events import BatchEnded, FileBegun, FileFailed, FileFinished
+from napari_nucleiseg.batch_run import run_batch
 from napari_nucleiseg.events import TileDone
 from napari_nucleiseg.gui import memory
 from napari_nucleiseg.gui.batch_dock import BatchDock
@@ -238,12 +240,45 @@ def test_a_run_to_the_end(dock, runs, qtbot):
     qtbot.waitUntil(lambda: state(dock) == "done")
     assert statuses(dock) == ["done (see note)", "failed", "done (see note)"]
     assert dock.table.item(0, 1).toolTip().startswith("A note")
-    assert dock.table.item(1, 1).toolTip() == "The file is damaged"
+    assert dock.table.item(1, 1).toolTip().startswith("The file is damaged\n")
     assert [dock.table.item(i, 2).text() for i in range(3)] == ["10", "", "12"]
     assert dock.outcome.result.text() == "2 of 3 files done · 22 nuclei · 1 failed · 3.0 s"
     assert "b.png: The file is damaged" in dock.outcome.notices.text()
     assert dock._running.isHidden()
     assert dock.run_button.isEnabled()
+
+
+def test_a_failed_file_says_why_and_shows_its_image(dock, viewer, folder, runs, qtbot):
+    shutil.copy(STAINED, folder / "b.png")
+    runs(finds_two)
+    click(qtbot, dock.run_button)
+    qtbot.waitUntil(lambda: state(dock) == "done")
+    dock.table.cellDoubleClicked.emit(1, 0)
+    assert dock.outcome.failure.isVisibleTo(dock)
+    assert dock.outcome.sentence.text() == "The file is damaged."
+    qtbot.waitUntil(lambda: [layer.name for layer in viewer.layers] == ["b"])
+
+
+def test_the_gallery_is_opened_where_there_is_one(dock, folder, runs, qtbot, monkeypatch):
+    opened = []
+    monkeypatch.setattr(QDesktopServices, "openUrl", opened.append)
+    click(qtbot, dock.look_button)
+    qtbot.waitUntil(lambda: dock.table.rowCount() == 3)
+    assert dock.gallery_button.isHidden()
+
+    def leaves_a_page(files, config, settings):
+        yield from finds_two(files, config, settings)
+        config.out.mkdir()
+        (config.out / "gallery.html").write_text("")
+
+    runs(leaves_a_page)
+    for _ in range(2):
+        click(qtbot, dock.run_button)
+        qtbot.waitUntil(lambda: state(dock) == "done")
+        runs(finds_two)
+    assert not dock.gallery_button.isHidden()
+    click(qtbot, dock.gallery_button)
+    assert [Path(url.toLocalFile()) for url in opened] == [folder / "nuclei" / "gallery.html"]
 
 
 def test_a_file_that_is_not_done_cannot_be_opened(dock, viewer, qtbot):
@@ -322,6 +357,7 @@ def test_cancelled_in_the_middle_and_gone_on_with_the_rest(dock, viewer, folder,
     qtbot.waitUntil(lambda: state(dock) == "cancelled", timeout=WAIT)
     assert dock.outcome.result.text() == "1 of 3 files done. Run goes on with the rest."
     assert sorted(path.name for path in (folder / "nuclei").iterdir()) == [
+        ".thumbnails",
         "a_labels.json",
         "a_labels.tif",
     ]

@@ -155,14 +155,19 @@ def in_words(command: Callable[..., None]) -> Callable[..., None]:
 
 def say_error(error: Exception, where: str = "") -> str:
     """Print an error in one sentence that names the file, and give the sentence."""
-    sentence = " ".join(wording.sentence(error).split())
-    foreseen = isinstance(error, (NucleisegError, MemoryError)) or wording.is_about_a_file(error)
-    if not (foreseen or show_traceback.get()):
+    details = "".join(tracebacks.format_exception(error))
+    return say_problem(wording.sentence(error), where, wording.is_foreseen(error), details)
+
+
+def say_problem(sentence: str, where: str, is_foreseen: bool, traceback: str) -> str:
+    """Print what was wrong in one sentence that names the file, and give the sentence."""
+    sentence = " ".join(sentence.split())
+    if not (is_foreseen or show_traceback.get()):
         sentence += " Run with --traceback to see them."
     if where not in sentence:
         sentence = f"{where}: {sentence}"
     if show_traceback.get():
-        tracebacks.print_exception(error)
+        say(traceback.rstrip())
     say(f"Error: {sentence}")
     return sentence
 

@@ -15,10 +15,11 @@ def demo(
     out: Out = Path("nucleiseg-demo"),
 ) -> None:
     """Segment a sample that comes with the program, and compare with its true nuclei."""
-    from ..batch import FileDone, Item, prepare_folder, segment_file
+    from ..batch import FileDone, prepare_folder, segment_file
     from ..events import DeviceChosen, Notice
     from ..io import read_labels
     from ..metrics import METRICS
+    from ..result_names import Item
     from ..samples import SAMPLES
 
     sample = SAMPLES["fluorescence"]

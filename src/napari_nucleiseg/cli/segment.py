@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -14,11 +16,25 @@ from .. import __version__, wording
 from ..config import Config, JoinConfig, SegmentConfig
 from ..errors import SettingError
 from ..flags import parse_flags, with_settings
-from .console import INTERRUPTED, SOME_FAILED, Out, in_words, progress_bar, say, say_error
+from .console import (
+    INTERRUPTED,
+    SOME_FAILED,
+    Out,
+    in_words,
+    progress_bar,
+    say,
+    say_error,
+    say_problem,
+)
 
 if TYPE_CHECKING:
-    from ..batch import FileDone, Found
-    from ..batch_run import BatchConfig
+    from rich.progress import Progress
+
+    from ..batch_config import BatchConfig
+    from ..batch_events import FileFinished
+    from ..events import Event
+    from ..inputs import Found
+    from ..result_names import Item
 
 AsJson = Annotated[
     bool,
@@ -80,6 +96,27 @@ def segment(
             help="Leave out micrographs whose results are there, made with the same settings.",
         ),
     ] = False,
+    summary: Annotated[
+        bool | None,
+        typer.Option(
+            "--summary/--no-summary",
+            help="Write summary.csv, a line for each micrograph, and gallery.html, all of them as "
+            "small pictures with outlines.",
+            show_default="for more than one micrograph",
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Processes that work together: on different micrographs, or on one slide."
+        ),
+    ] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="tcp://HOST:PORT", help="Use the workers of this dask scheduler instead."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="List the micrographs and about how long they take."),
@@ -113,12 +150,11 @@ def segment(
       nucleiseg segment "movie/*.tif" --out results --stack t
       nucleiseg segment slide.svs --out results --stream
       nucleiseg segment scans/ --out results --resume
+      nucleiseg segment scans/ --out results --workers 4
       nucleiseg segment cells.tif --out results --json > summary.json
     """
-    from ..batch import as_stack, find_items, prepare_folder
-    from ..batch_run import BatchConfig
-    from ..engine import build_engine
-    from ..store import find_model
+    from ..batch_config import BatchConfig
+    from ..inputs import as_stack, find_items
 
     chosen = parse_flags(_Settings, settings)
     config, joining = _of(SegmentConfig, chosen), _of(JoinConfig, chosen)
@@ -138,24 +174,32 @@ def segment(
         found.items = [as_stack(found.items, joining.stack, out)]
         if joining.join == "none" and getattr(config, joining.stack) is None:
             joining = joining.model_copy(update={"join": joining.stack})
-    batch = BatchConfig(out=out, overlay=overlay, table=table, resume=resume)
+    batch = BatchConfig(
+        out=out,
+        overlay=overlay,
+        table=table,
+        by_blocks=by_blocks,
+        # a single file needs none, and would replace that of the folder it lies in
+        summary=len(found.items) > 1 if summary is None else summary,
+        workers=workers,
+        scheduler=scheduler,
+        resume=resume,
+    )
     if dry_run:
-        _list_files(found, batch, config)
+        _list_files(found, batch, config, joining)
         return
-    prepare_folder(out)
-    # a model or device that is not there is one error, not one for each file
-    build_engine(find_model(config.model), config)
-    options = {"overlay": overlay, "table": table, "by_blocks": by_blocks, "joining": joining}
-    _segment_all(found, batch, config, options, as_json=as_json)
+    _segment_all(found, batch, config, joining, as_json=as_json)
 
 
-def _list_files(found: Found, batch: BatchConfig, config: SegmentConfig) -> None:
+def _list_files(
+    found: Found, batch: BatchConfig, config: SegmentConfig, joining: JoinConfig
+) -> None:
     """Say which micrographs would be segmented, and how long that may take."""
-    from ..batch_run import look_at
+    from ..batch_plan import look_at
 
     for _, error in found.errors:
         say_error(error)
-    files, seconds = look_at(found.items, batch, config)
+    files, seconds = look_at(found.items, batch, config, joining)
     for file in files:
         known = "" if file.megapixels is None else f"  {wording.number(file.megapixels)} MPix"
         done = "  done already" if file.is_done else ""
@@ -169,97 +213,119 @@ def _list_files(found: Found, batch: BatchConfig, config: SegmentConfig) -> None
     say(", ".join(parts), sys.stdout)
 
 
+@dataclass
+class _Told:
+    """What became of the files."""
+
+    done: list[dict[str, Any]] = field(default_factory=list)
+    before: list[str] = field(default_factory=list)
+    failed: list[dict[str, str]] = field(default_factory=list)
+    stopped: bool = False
+    gallery: Path | None = None
+
+
 def _segment_all(
     found: Found,
     batch: BatchConfig,
     config: SegmentConfig,
-    options: dict[str, Any],
+    joining: JoinConfig,
     *,
     as_json: bool,
 ) -> None:
-    """Segment one after the other, tell of each, and end with the summary and the exit code."""
-    from ..batch import FileDone, segment_file
-    from ..batch_run import is_done
-    from ..events import DeviceChosen, Notice, TileDone
-    from ..store import find_model
+    """Segment all, tell of each, and end with the summary and the exit code."""
+    from ..batch_plan import look_at
+    from ..batch_run import run_batch
 
-    out = batch.out
-    items, before, joining = found.items, [], options["joining"]
-    if batch.resume:
-        sha256 = find_model(config.model).sha256
-        before = [item for item in items if is_done(item, batch, config, sha256, joining)]
-        items = [item for item in items if item not in before]
-    failed = [{"input": text, "error": say_error(error)} for text, error in found.errors]
+    told = _Told()
+    told.failed += [{"input": text, "error": say_error(error)} for text, error in found.errors]
     if found.skipped:
         names = _some_names(found.skipped)
         say(f"Left out, as they are no images of a known format: {names}")
-    done: list[dict[str, Any]] = []
-    said: set[str] = set()
-    stopped = False
-
-    def say_once(text: str) -> None:
-        if text not in said:
-            said.add(text)
-            say(text)
-
-    with progress_bar() as bar:
-        task = None if bar is None else bar.add_task("", total=len(items))
-        for number, item in enumerate(items):
-            notices: list[str] = []
-            if bar is not None and task is not None:
-                bar.update(task, description=_shortened(item.title), completed=number)
-            try:
-                work = segment_file(item, out, config, **options)
-                with closing(work) as events:  # type: ignore[type-var]
-                    for event in events:
-                        if isinstance(event, TileDone) and bar is not None and task is not None:
-                            bar.update(task, completed=number + event.done / event.total)
-                        elif isinstance(event, Notice) and event.text not in notices:
-                            notices.append(event.text)
-                            say(f"{_shown(item.title)}: {event.text}")
-                        elif isinstance(event, DeviceChosen):
-                            say_once(f"Running on {event.text}")
-                        elif isinstance(event, FileDone):
-                            done.append(_file_record(event, notices))
-                            line = wording.result(event.segmented, event.pixel_size_um)
-                            say(f"{_shown(item.title)}: {line} -> {_shown(str(event.labels))}")
-            except KeyboardInterrupt:
-                stopped = True
-                break
-            except Exception as error:
-                failed.append({"input": str(item.path), "error": say_error(error, str(item.path))})
-    total = sum(record["nuclei"] for record in done)
+    files, _ = look_at(found.items, batch, config, joining)
+    try:
+        with (
+            progress_bar() as bar,
+            closing(run_batch(files, batch, config, joining)) as events,  # type: ignore[type-var]
+        ):
+            _tell(events, found.items, told, bar)
+    except KeyboardInterrupt:
+        told.stopped = True
+    total = sum(record["nuclei"] for record in told.done)
     if as_json:
         document = {
             "version": __version__,
             "config": config.model_dump(mode="json"),
-            "out": str(out),
+            "out": str(batch.out),
             "nuclei": total,
-            "results": done,
-            "failed": failed,
-            "done_before": [str(item.path) for item in before],
+            "results": told.done,
+            "failed": told.failed,
+            "done_before": told.before,
             "skipped": [str(path) for path in found.skipped],
-            "stopped": stopped,
+            "gallery": None if told.gallery is None else str(told.gallery),
+            "stopped": told.stopped,
         }
         say(json.dumps(document, indent=2), sys.stdout)
     else:
-        images = f"{len(done)} of {len(found.items) + len(found.errors)} micrographs segmented"
-        missed = f", {len(before)} done before" if before else ""
-        missed += f", {len(failed)} failed" if failed else ""
+        images = f"{len(told.done)} of {len(found.items) + len(found.errors)} micrographs segmented"
+        missed = f", {len(told.before)} done before" if told.before else ""
+        missed += f", {len(told.failed)} failed" if told.failed else ""
         # of micrographs that nobody looked at, nothing is known
         result = (
-            f": {wording.nuclei(total)}, results in {out}"
-            if done
-            else f"; results are in {out}"
-            if before
+            f": {wording.nuclei(total)}, results in {batch.out}"
+            if told.done
+            else f"; results are in {batch.out}"
+            if told.before
             else "; there are no results"
         )
         say(f"{images}{missed}{result}", sys.stdout)
-    if stopped:
-        say("Stopped; the results named above are complete." if done else "Stopped.")
+        if told.gallery is not None:
+            say(f"All of them at a glance: {told.gallery}")
+    if told.stopped:
+        say("Stopped; the results named above are complete." if told.done else "Stopped.")
         raise typer.Exit(INTERRUPTED)
-    if failed:
+    if told.failed:
         raise typer.Exit(SOME_FAILED)
+
+
+def _tell(
+    events: Iterable[Event], items: Sequence[Item], told: _Told, bar: Progress | None
+) -> None:
+    """Say what happens, and note how the files went."""
+    from ..batch_events import BatchEnded, FileBegun, FileFailed, FileFinished, FileNoticed
+    from ..events import DeviceChosen, TileDone
+
+    task = None if bar is None else bar.add_task("", total=len(items))
+    said: set[str] = set()
+    ended = 0
+    for event in events:
+        title = ""
+        if isinstance(event, FileBegun | FileFinished | FileFailed | FileNoticed):
+            title = _shown(items[event.number].title)
+        if isinstance(event, FileBegun) and bar is not None and task is not None:
+            bar.update(task, description=_shortened(items[event.number].title))
+        elif isinstance(event, TileDone) and bar is not None and task is not None:
+            bar.update(task, completed=ended + event.done / event.total)
+        elif isinstance(event, FileNoticed):
+            say(f"{title}: {event.text}")
+        elif isinstance(event, DeviceChosen) and event.text not in said:
+            said.add(event.text)
+            say(f"Running on {event.text}")
+        elif isinstance(event, FileFinished | FileFailed):
+            ended += 1
+            if bar is not None and task is not None:
+                bar.update(task, completed=ended)
+            path = str(items[event.number].path)
+            if isinstance(event, FileFailed):
+                about = (event.is_foreseen, event.traceback)
+                sentence = say_problem(event.reason, path, *about)
+                told.failed.append({"input": path, "error": sentence})
+            elif event.was_done:
+                told.before.append(path)
+            else:
+                told.done.append(_file_record(event, items[event.number]))
+                say(f"{title}: {event.words} -> {_shown(str(event.labels))}")
+        elif isinstance(event, BatchEnded):
+            told.gallery = event.gallery
 
 
 def _some_names(paths: list[Path], most: int = 5) -> str:
@@ -279,18 +345,18 @@ def _shortened(name: str, most: int = 32) -> str:
     return name if len(name) <= most else f"{name[:half]}…{name[-half:]}"
 
 
-def _file_record(event: FileDone, notices: list[str]) -> dict[str, Any]:
+def _file_record(event: FileFinished, item: Item) -> dict[str, Any]:
     """One micrograph in the JSON document."""
     return {
-        "input": str(event.item.path),
-        "series": event.item.series,
+        "input": str(item.path),
+        "series": item.series,
         "labels": str(event.labels),
         "manifest": str(event.manifest),
         "overlay": None if event.overlay is None else str(event.overlay),
         "table": None if event.table is None else str(event.table),
-        "nuclei": event.segmented.count,
-        "median_diameter_px": event.segmented.median_diameter_px,
+        "nuclei": event.nuclei,
+        "median_diameter_px": event.median_diameter_px,
         "pixel_size_um": event.pixel_size_um,
         "seconds": round(event.seconds, 3),
-        "notices": notices,
+        "notices": list(event.notices),
     }

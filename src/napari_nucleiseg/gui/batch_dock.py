@@ -7,21 +7,18 @@ from typing import Any
 
 from napari.utils.theme import get_theme
 from napari.viewer import Viewer
-from qtpy.QtCore import QSize
+from qtpy.QtCore import QSize, QUrl
+from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QLineEdit, QProgressBar, QVBoxLayout, QWidget
 
 from .. import wording
-from ..batch_run import (
-    BatchConfig,
-    BatchEnded,
-    BatchFile,
-    BatchPlanned,
-    FileBegun,
-    FileFailed,
-    FileFinished,
-)
-from ..errors import NucleisegError, SettingError
+from ..batch_config import BatchConfig
+from ..batch_events import BatchEnded, FileBegun, FileFailed, FileFinished
+from ..batch_plan import BatchFile, BatchPlanned
+from ..child import ChildError
+from ..errors import FileError, NucleisegError, SettingError
 from ..events import Event, TileDone
+from ..report import GALLERY
 from ..session import BATCH, NotPlanned, ResultNotOpened, ResultOpened
 from . import memory
 from .batch_form import BatchForm
@@ -58,7 +55,7 @@ class BatchDock(QWidget):
         self._runs_then = False
         self._looks = False
         self._finished: dict[int, FileFinished] = {}
-        self._failures: list[str] = []
+        self._failed: dict[int, FileFailed] = {}
         self._number, self._share = 0, 0.0
         self._began, self._waited, self._paused_at = 0.0, 0.0, 0.0
 
@@ -66,7 +63,10 @@ class BatchDock(QWidget):
         self.form = BatchForm()
         self._build_choices()
         self.table = FileTable()
-        self._column = column(self.form, self._build_action(), self.outcome, self.table, spacing=6)
+        about = "Show all files as small pictures with outlines in the browser"
+        self.gallery_button = button("Open gallery", self._open_gallery, about)
+        parts = (self._build_action(), self.outcome, self.gallery_button, self.table)
+        self._column = column(self.form, *parts, spacing=6)
         self._column.layout().setContentsMargins(8, 6, 8, 6)
         self._column.layout().setStretchFactor(self.table, 100)
         self._column.layout().addStretch(1)
@@ -81,6 +81,7 @@ class BatchDock(QWidget):
         self._recall()
         self._show_channel()
         self.table.hide()
+        self.gallery_button.hide()
         self._show_state(self._session.state)
         self._paint()
 
@@ -254,19 +255,22 @@ class BatchDock(QWidget):
             more = "\n".join((*event.notices, about))
             self.table.say(event.number, status, more, event.nuclei)
         elif isinstance(event, FileFailed):
-            self.table.say(event.number, "failed", event.reason)
-            self._failures.append(f"{self._files[event.number].item.path.name}: {event.reason}")
+            about = "Double-click to see why, and the image if it can be opened"
+            self.table.say(event.number, "failed", f"{event.reason}\n{about}")
+            self._failed[event.number] = event
         elif isinstance(event, BatchEnded):
             self.bar.setValue(1000)
             self.outcome.say_result(_summary(event))
-            for said in self._failures[:_FAILURES_SHOWN]:
-                self.outcome.say(said)
-            if len(self._failures) > _FAILURES_SHOWN:
-                self.outcome.say("Why the others failed is said where the mouse rests on them.")
+            for failed in list(self._failed.values())[:_FAILURES_SHOWN]:
+                self.outcome.say(f"{self._files[failed.number].item.path.name}: {failed.reason}")
+            if len(self._failed) > _FAILURES_SHOWN:
+                self.outcome.say("Double-click one of the others to see why it failed.")
             self.outcome.say(f"Results are in {self._config.out}")
+            self._show_gallery_button()
 
     def _show_plan(self, plan: BatchPlanned) -> None:
-        self._files, self._finished, self._failures = plan.files, {}, []
+        self._files, self._finished, self._failed = plan.files, {}, {}
+        self._show_gallery_button()
         self.table.show_files(plan.files)
         self.table.show()
         done = sum(file.is_done for file in plan.files)
@@ -304,12 +308,31 @@ class BatchDock(QWidget):
         """Open a file with its nuclei, also while others are segmented."""
         event = self._finished.get(number)
         file = self._files[number]
+        if number in self._failed:
+            self._open_failed(self._failed[number])
+            return
         if event is None and not file.is_done:
             self.outcome.say(f"{file.item.path.name} is not segmented yet.")
             return
         labels = file.item.result(self._config.out, "_labels.tif")
         manifest = file.item.result(self._config.out, "_labels.json")
         self._session.open_result(file.item.path, labels, manifest)
+
+    def _open_failed(self, event: FileFailed) -> None:
+        """Say why a file failed, and show its image, which may tell more."""
+        error = FileError(event.reason)
+        error.__cause__ = ChildError(event.traceback)
+        self.outcome.fail(error)
+        path = self._files[event.number].item.path
+        if all(path_of(layer) != path for layer in self._viewer.layers):
+            self._session.open_beside(path)
+
+    def _show_gallery_button(self) -> None:
+        self.gallery_button.setVisible((self._config.out / GALLERY).is_file())
+
+    def _open_gallery(self) -> None:
+        """Show the page of the last run into this folder."""
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str((self._config.out / GALLERY).absolute())))
 
     def _show_result(self, event: ResultOpened) -> None:
         path = event.micrograph.path

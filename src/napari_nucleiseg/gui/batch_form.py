@@ -7,7 +7,7 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QLineEdit, QWidget
 
-from ..batch_run import BatchConfig
+from ..batch_config import BatchConfig
 from .forms import shrink
 from .widgets import add_row, button, form_layout, row, small
 

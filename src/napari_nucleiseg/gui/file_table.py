@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
-from ..batch_run import BatchFile
+from ..batch_plan import BatchFile
 
 _FILE, _STATUS, _NUCLEI = range(3)
 _LINE = 22

@@ -17,7 +17,7 @@ from pathlib import Path
 from ..errors import FileError
 
 # Decoders meet damaged bytes with whatever their arithmetic runs into, and document none of it.
-_DAMAGE = (
+DAMAGE = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -70,7 +70,7 @@ def decoding(path: Path, kind: str, *own: type[Exception]) -> Iterator[None]:
     own : exception types
         Those of the decoder's library.
     """
-    damage: tuple[type[Exception], ...] = (*_DAMAGE, *own)
+    damage: tuple[type[Exception], ...] = (*DAMAGE, *own)
     # what the decoder says is for programmers; it stays in the traceback
     try:
         yield

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ._decoding import DAMAGE
+
 
 def size_of(path: Path) -> tuple[int, int] | None:
     """Height and width of a picture in pixels, None where its header does not say."""
@@ -22,6 +24,6 @@ def size_of(path: Path) -> tuple[int, int] | None:
                 return int(page.imagelength), int(page.imagewidth)
         with Image.open(path) as image:
             return image.height, image.width
-    except (OSError, ValueError, IndexError, Image.DecompressionBombError):
+    except (*DAMAGE, tifffile.TiffFileError, Image.DecompressionBombError):
         # reading it will say what is wrong
         return None

@@ -19,6 +19,7 @@ from ..tables import as_csv, stacked
 
 REPORT = "report.html"
 COMPARISON = "comparison.html"
+GALLERY = "gallery.html"
 
 
 def write_report(result: Evaluated, out: Path, title: str) -> Path:

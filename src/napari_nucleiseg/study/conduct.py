@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import DependencyError, FileError, NucleisegError, reason
+from ..cluster import gone, open_client
+from ..errors import FAILURES
 from ..events import Event
 from ..wording import sentence
 from .plan import Run, StudyConfig, plan
@@ -16,9 +16,6 @@ from .run import check_test, hash_of, is_finished, perform
 
 # a worker that dies costs its run one more beginning, from its last checkpoint
 RETRIES = 2
-PATIENCE = "10s"
-# what can go wrong in one run and not in the next
-FAILURES = (NucleisegError, OSError, MemoryError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -119,35 +116,12 @@ def _on_workers(
     workers: int,
     scheduler: str | None,
 ) -> Iterator[Event]:
-    try:
-        from distributed import Client, KilledWorker, LocalCluster, as_completed
-    except ImportError as error:
-        raise DependencyError(
-            "Dask is not installed", "", 'Install it: pip install "napari-nucleiseg[cluster]"'
-        ) from error
     done = total - len(waiting)
+    count = max(1, min(workers, len(waiting)))
     with ExitStack() as opened:
-        address = scheduler
-        if address is None:
-            count = max(1, min(workers, len(waiting)))
-            cluster = opened.enter_context(
-                LocalCluster(
-                    n_workers=count,
-                    threads_per_worker=1,
-                    dashboard_address=None,
-                    # a worker that has to be ended while it trains is no news
-                    silence_logs=logging.ERROR,
-                )
-            )
-            address = cluster.scheduler_address
-        try:
-            client = opened.enter_context(Client(address, timeout=PATIENCE))
-        except (OSError, ValueError) as error:
-            raise FileError(
-                "There is no dask scheduler at this address",
-                f"{scheduler} ({reason(error)})",
-                "Start one (dask scheduler) with workers, or leave --scheduler out",
-            ) from error
+        client = opened.enter_context(open_client(count, scheduler))
+        from distributed import KilledWorker, as_completed
+
         names = {}
         futures = []
         for run in waiting:
@@ -164,7 +138,7 @@ def _on_workers(
                 done += 1
                 yield RunFinished(name, done, total)
             elif isinstance(problem, KilledWorker):
-                yield RunFailed(name, "Its worker ended again and again. Give it more memory.")
+                yield RunFailed(name, sentence(gone(name)))
             elif isinstance(problem, FAILURES):
                 yield RunFailed(name, sentence(problem))
             else:
