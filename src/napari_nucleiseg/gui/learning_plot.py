@@ -34,7 +34,8 @@ class LearningPlot(QWidget):
         self.scores.setLabel("left", "score")
         self.scores.setLabel("bottom", "steps learned")
         self.losses.getAxis("bottom").setHeight(20)
-        self.scores.getAxis("bottom").setHeight(_HEIGHT_OF_TITLE + 20)
+        # pyqtgraph lays the title of an axis some pixels too low
+        self.scores.plotItem.layout.setContentsMargins(1, 1, 1, 6)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(1)
