@@ -99,11 +99,14 @@ def views(count: int, which: str) -> list[View]:
     return found
 
 
-def tell(title: str, seconds: list[float], nuclei: list[int], cpu: list[float]) -> None:
+def tell(
+    title: str, seconds: list[float], nuclei: list[int], cpu: list[float] | None = None
+) -> None:
     """Print a row of the table."""
     ms = 1000 * np.array(seconds)
+    worked = "" if cpu is None else f"{1000 * np.median(cpu):.0f}"
     print(
-        f"| {title} | {np.median(ms):.0f} | {ms.max():.0f} | {1000 * np.median(cpu):.0f} "
+        f"| {title} | {np.median(ms):.0f} | {ms.max():.0f} | {worked} "
         f"| {np.mean(nuclei):.0f} | {os.getloadavg()[0]:.1f} |",
         flush=True,
     )
@@ -179,7 +182,7 @@ def in_dock(micrograph: Micrograph, count: int) -> None:
             work.append(event.seconds)
             run_until(lambda: False, 0.15)
         tell(f"in the dock, {which}", seconds[WARM_UP:], nuclei, window[WARM_UP:])
-        tell(f"of it from request to answer, {which}", work[WARM_UP:], nuclei, [0])
+        tell(f"of it from request to answer, {which}", work[WARM_UP:], nuclei)
     dock.live.button.click()
     viewer.close()
 

@@ -42,6 +42,18 @@ def test_openvino_equals_torch_and_is_kept_for_the_next_time(tiles, tmp_path, mo
 
 
 @pytest.mark.slow
+def test_only_the_quick_way_may_round_and_both_are_kept(fluorescence):
+    pixels = fluorescence[0].pixels[:96, :96].astype(np.float32) / 255
+    picture = np.ascontiguousarray(np.broadcast_to(pixels, (1, 3, 96, 96)))
+    model, config = find_model("nuclei"), SegmentConfig(device="cpu", engine="openvino")
+    exact = build_engine(model, config)
+    quick = build_engine(model, config, is_quick=True)
+    np.testing.assert_allclose(quick.predict(picture), exact.predict(picture), atol=0.1)
+    assert build_engine(model, config) is exact
+    assert build_engine(model, config, is_quick=True) is quick
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["network.xml", "network.bin", "all"])
 def test_a_damaged_copy_is_made_again(tiles, tmp_path, monkeypatch, damage):
     expected = run("openvino").predict(tiles)

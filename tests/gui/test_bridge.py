@@ -26,5 +26,5 @@ def test_work_runs_where_there_is_no_pandas(monkeypatch):
     )
     imported = []
     monkeypatch.setattr(bridge.importlib, "import_module", imported.append)
-    assert list(bridge._run(Here(), lambda: iter([Notice("done")]))) == [Notice("done")]
+    assert list(bridge.run_in_child(Here(), lambda: iter([Notice("done")]))) == [Notice("done")]
     assert imported == []

@@ -227,9 +227,13 @@ class LiveView(QObject):
         """Show what was found in the place of what was found before."""
         place = _placement(image, found)
         layer, layers = self._layer, self._viewer.layers
+        labels = found.labels
+        if labels.max(initial=0) <= np.iinfo(np.uint16).max:
+            # napari draws these in half the time
+            labels = labels.astype(np.uint16)
         if layer is None:
             layer = self._layer = Labels(
-                found.labels,
+                labels,
                 name=f"{image.name} · live",
                 metadata={RESULT: {SHOWS: LIVE}},
                 **place,
@@ -240,7 +244,7 @@ class LiveView(QObject):
             layers.selection.active = chosen
         else:
             # napari lets edit new data, and draws at each change
-            layer.data = found.labels
+            layer.data = labels
             for name, value in place.items():
                 if not _is_same(getattr(layer, name), value):
                     setattr(layer, name, value)
