@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -75,17 +76,21 @@ def open_client(
                 scheduler,
                 f"Start some: dask worker {scheduler} --nthreads 1",
             )
-        if scheduler is None and shares_cores:
-            share = max(1, (os.cpu_count() or 1) // workers)
+        if scheduler is None:
+            share = max(1, (os.cpu_count() or 1) // workers) if shares_cores else None
             # also in processes that take the place of others
-            client.register_worker_callbacks(partial(_limit_threads, share))
+            client.register_worker_callbacks(partial(_settle, share))
         yield client
 
 
-def _limit_threads(count: int) -> None:
-    from .engine import limit_threads
+def _settle(threads: int | None) -> None:
+    """Get a process on this computer ready for work."""
+    # Ctrl-C in the terminal is this program's to answer: it ends the workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if threads is not None:
+        from .engine import limit_threads
 
-    limit_threads(count)
+        limit_threads(threads)
 
 
 def gone(what: str) -> NucleisegError:
