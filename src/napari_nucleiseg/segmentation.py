@@ -16,7 +16,7 @@ from .channels import choose_pixels
 from .config import SegmentConfig
 from .engine import Engine, build_engine
 from .events import DeviceChosen, Event, Notice, Segmented
-from .finding import check_fits, factor_given, find, look_again, too_large
+from .finding import check_enlarged, check_fits, factor_given, find, look_again, too_large
 from .instances import diameters
 from .intensity import intensity_range
 from .micrograph import Micrograph
@@ -82,7 +82,8 @@ def segment(
                 f"seed_sensitivity has no effect: {model.name} finds every nucleus by itself, "
                 "without seeds"
             )
-        factor = factor_given(chosen, micrograph.pixel_size_um, model, config)
+        factor = factor_given(micrograph.pixel_size_um, model, config)
+        check_enlarged(chosen, factor)
         found = yield from find(chosen, (low, high), model, config, engine, factor)
         if config.nucleus_diameter == "auto":
             found = yield from look_again(chosen, (low, high), model, config, found)
