@@ -53,7 +53,6 @@ from .measure import measure
 from .overlay import draw_outlines, write_picture
 from .segmentation import segment
 from .stack_segmentation import segment_stack
-from .store import find_model
 from .streaming import stream
 from .tables import write_table
 
@@ -519,7 +518,6 @@ def segment_file(
     if by_blocks is None and join == "none":
         # without Zarr the label image is written as a whole, as long as the memory lasts
         by_blocks = height * width > STREAM_PIXELS and find_spec("zarr") is not None
-        by_blocks = by_blocks and not find_model(config.model).finds_instances
     ending = "_labels.ome.zarr" if by_blocks else "_labels.tif"
     target = item.result(out, ending if join == "none" else "_labels.ome.tif")
     results = [target, manifest]

@@ -77,11 +77,7 @@ def segment(
         for text in engine.notices:
             yield Notice(text)
         yield DeviceChosen(engine.device, engine.name, engine.reason)
-        if model.finds_instances and config.seed_sensitivity != NEUTRAL:
-            yield Notice(
-                f"seed_sensitivity has no effect: {model.name} finds every nucleus by itself, "
-                "without seeds"
-            )
+        yield from without_effect(model, config)
         factor = factor_given(micrograph.pixel_size_um, model, config)
         check_enlarged(chosen, factor)
         found = yield from find(chosen, (low, high), model, config, engine, factor)
@@ -102,6 +98,15 @@ def segment(
         manifest["classes"] = classes
     median = float(np.median(sizes)) if len(sizes) else 0.0
     yield Segmented(labels, len(sizes), median, time.monotonic() - started, manifest)
+
+
+def without_effect(model: ModelCard, config: SegmentConfig) -> Iterator[Event]:
+    """Say which settings a model does not use."""
+    if model.finds_instances and config.seed_sensitivity != NEUTRAL:
+        yield Notice(
+            f"seed_sensitivity has no effect: {model.name} finds every nucleus by itself, "
+            "without seeds"
+        )
 
 
 def describe_run(
