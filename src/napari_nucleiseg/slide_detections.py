@@ -18,6 +18,9 @@ from scipy.sparse.csgraph import connected_components
 from .detections import Detection, join
 from .windows import Window
 
+# nuclei do not touch the border of what is joined, except at that of the picture
+_ROOM_PX = 2
+
 
 def save_detections(path: Path, detections: Sequence[Detection]) -> None:
     """Write the detections of a tile; masks take a bit for each pixel."""
@@ -75,7 +78,11 @@ def groups_of(detections: Sequence[Detection]) -> np.ndarray:
 
 
 def join_own(
-    detections: Sequence[Detection], block: Window, window: Window, min_area_px: int
+    detections: Sequence[Detection],
+    block: Window,
+    window: Window,
+    shape: tuple[int, int],
+    min_area_px: int,
 ) -> tuple[np.ndarray, list[int], Window, bool]:
     """Join the groups of detections that reach into a block.
 
@@ -85,6 +92,8 @@ def join_own(
         All that share a pixel with ``window``, placed in the whole picture.
     block, window : Window
         The block, and what is known around it.
+    shape : (int, int)
+        Height and width of the whole picture.
     min_area_px : int
         See `detections.join`.
 
@@ -111,11 +120,11 @@ def join_own(
             slice(min(a.start, b.start), max(a.stop, b.stop))
             for a, b in zip(around, block, strict=True)
         )
-    )
+    ).grown(_ROOM_PX, shape)
     top, left = around.rows.start, around.columns.start
     moved = [replace(d, origin=(d.origin[0] - top, d.origin[1] - left)) for d in own]
-    shape = (around.rows.stop - top, around.columns.stop - left)
-    labels, classes = join(moved, shape, min_area_px)
+    size = (around.rows.stop - top, around.columns.stop - left)
+    labels, classes = join(moved, size, min_area_px)
     return labels, classes, around, is_cut
 
 

@@ -432,7 +432,7 @@ def join_block(
     while True:
         window = block.grown(margin, shape)
         labels, classes, around, is_cut = join_own(
-            tiles.detections(window), block, window, config.min_area_px
+            tiles.detections(window), block, window, shape, config.min_area_px
         )
         if not is_cut or margin >= most:
             return FoundInBlock(labels, around, is_cut, classes)
