@@ -154,7 +154,6 @@ def stream(
             yield TileDone(number + 1, len(blocks))
     else:
         yield Notice(f"{micrograph.name} is empty: nothing in it stands out from its background")
-    labels.finish()
     manifest = describe_run(
         micrograph,
         chosen,
@@ -183,6 +182,11 @@ def _block_side(block_px: int, factor: float) -> int:
 def _detect(engine: Engine, config: DecodeConfig, tiles: np.ndarray) -> Any:
     """Detections of tiles, as sure as a nucleus must be."""
     return engine.predict(tiles, config.probability)
+
+
+def unfinished(out: Path) -> Path:
+    """Where a label image lies until it is complete."""
+    return out.with_name(f"{out.name.removesuffix('.ome.zarr')}.part.ome.zarr")
 
 
 def _fingerprint(
@@ -222,8 +226,7 @@ class _Progress:
     @classmethod
     def resume(cls, out: Path, fingerprint: dict[str, Any]) -> _Progress:
         """Read what there is of an earlier run, or begin anew."""
-        name = out.name.removesuffix(".ome.zarr")
-        progress = cls(out.with_name(f"{name}.part.ome.zarr"), fingerprint)
+        progress = cls(unfinished(out), fingerprint)
         try:
             known = json.loads(progress.record.read_text("utf-8"))
         except (OSError, ValueError):
@@ -525,7 +528,7 @@ def _write_own(
     own = np.flatnonzero(is_own)
     own = own[np.argsort(first[own])]
     ((rows, columns),) = ndimage.find_objects(is_own[labels].astype(np.uint8))
-    shape = (store.array.shape[0], store.array.shape[1])
+    shape = store.shape
     place = Window(
         *(
             _at_full_size(slice(part.start + start, part.stop + start), old, new)
@@ -542,10 +545,10 @@ def _write_own(
     numbers = np.zeros(len(first), np.int32)
     numbers[own] = before + 1 + np.arange(len(own))
     mine = numbers[full]
-    earlier = store.array[place]
+    earlier = store.read(place)
     # numbers above are from this very block, of a run that was stopped while writing
     mine = np.where((mine > 0) & ((earlier == 0) | (earlier > before)), mine, 0)
-    store.array[place] = np.where(mine > 0, mine, np.where(earlier > before, 0, earlier))
+    store.write(place, np.where(mine > 0, mine, np.where(earlier > before, 0, earlier)))
     areas = np.bincount(mine.ravel(), minlength=before + 1 + len(own))[before + 1 :]
     return areas, [found.classes[n - 1] for n in own.tolist()] if found.classes else []
 
