@@ -19,6 +19,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from psygnal import Signal
 
+from .batch import Item, segment_file
 from .batch_run import BatchConfig, BatchFile, plan_batch, run_batch
 from .channels import propose_channel
 from .comparing import Annotated, Compared, compare
@@ -393,6 +394,19 @@ class Session:
             yield from self._work_in(segment_and_score, loaded, chosen, truth, earlier)
 
         self._start("main", f"Segmenting {title}", work())
+
+    def segment_file(self, item: Item, out: Path, config: SegmentConfig) -> None:
+        """Segment a file block by block into a folder; `Streamed` tells where the labels lie.
+
+        Parameters
+        ----------
+        item : Item
+        out : Path
+            Folder of the results; what a run that was stopped left there is gone on with.
+        config : SegmentConfig
+        """
+        work = partial(segment_file, by_blocks=True)
+        self._start("main", f"Segmenting {item.title}", self._work_in(work, item, out, config))
 
     def open(self, path: Path) -> None:
         """Read a micrograph from a file; `Opened` brings it."""

@@ -25,6 +25,7 @@ from ..micrograph import Micrograph
 from ..session import Opened, Session
 from . import memory
 from .aids import nuclei_layers
+from .growing import Slides
 from .in_window import InWindow
 from .job import run_in_thread
 from .layers import (
@@ -101,6 +102,7 @@ class Bridge:
     ----------
     session : Session
     learning : Learning
+    slides : Slides
     """
 
     def __init__(self, viewer: Any) -> None:
@@ -109,6 +111,7 @@ class Bridge:
         self.session = Session(run_in_thread, partial(_run, child), stop=child.stop)
         self.session.config = memory.recall_config()
         self.learning = Learning(run_in_thread, Child, InWindow)
+        self.slides = Slides(self._viewer, self.session)
         self._question: Question | None = None
         # result layer of each image layer and plane, and what was put there
         self._results: weakref.WeakKeyDictionary[Layer, dict[Key, weakref.ref]] = (

@@ -16,12 +16,13 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QProgressBar, QVBoxLayout, 
 from .. import wording
 from ..config import SegmentConfig
 from ..errors import NucleisegError
-from ..events import Decoding, DeviceChosen, Event, Notice, Segmented, TileDone
+from ..events import Decoding, DeviceChosen, Event, Notice, Segmented, Streamed, TileDone
 from ..io import SUFFIXES
 from ..session import Opened, Scored
 from . import memory
 from .bridge import bridge_of
 from .forms import ElidedComboBox, Fold, Form, shrink
+from .growing import default_folder, is_slide
 from .image_chooser import ImageChooser
 from .layers import is_as_in_shell, path_of, pixel_size_um, plane_of
 from .model_chooser import ModelChooser
@@ -323,6 +324,9 @@ class SegmentDock(QWidget):
         elif isinstance(event, Segmented) and self._bridge.asked is self.layer is not None:
             self.outcome.say_result(wording.result(event, self._size_um))
             self._scored = weakref.ref(self.layer)
+        elif isinstance(event, Streamed) and self._bridge.slides.is_asked(self.layer):
+            self.outcome.say_result(wording.result(event, self._size_um))
+            self.outcome.say(f"The labels are in {event.path}")
         elif isinstance(event, Scored) and self._scored() is self.layer:
             self.outcome.say_scores(
                 wording.scores(event.dice, event.iou, event.ap50, event.true_count)
@@ -344,12 +348,27 @@ class SegmentDock(QWidget):
             return
         memory.remember_config(self._session.config)
         self._size_um = pixel_size_um(layer)
+        if is_slide(layer, images.kind):
+            self._segment_slide(layer)
+            return
         try:
             self._bridge.segment(layer, images.kind, self.truth_layer, **images.settings)
         except NucleisegError as error:
             self.outcome.clear()
             self.outcome.fail(error)
             self.outcome.say_state("failed")
+
+    def _segment_slide(self, layer: Image) -> None:
+        """Ask where the labels go, and segment block by block; what is done is shown and kept."""
+        folder = QFileDialog.getExistingDirectory(
+            self, "Folder for the label image of this large picture", str(default_folder(layer))
+        )
+        if folder:
+            part = self._bridge.slides.segment(layer, Path(folder), self.images.settings)
+            self.outcome.say(
+                f"Segmented block by block into {part.parent}; if it is stopped, Segment goes on "
+                "where it was"
+            )
 
     def _compare(self) -> None:
         """Compare the result that is there with the true nuclei just chosen."""
