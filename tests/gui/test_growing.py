@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import tifffile
@@ -19,6 +21,7 @@ from napari_nucleiseg.streaming import stream
 pytest.importorskip("zarr", minversion="3")
 
 WAIT = 120_000
+SHOWN = threading.Semaphore(0)
 
 
 @pytest.fixture
@@ -35,7 +38,15 @@ def slide(viewer, dock, fluorescence, tmp_path, monkeypatch):
     )
     # in this process: another one would not know the small blocks
     monkeypatch.setattr(dock._session, "_work_in", lambda work, *args: work(*args))
-    monkeypatch.setattr(batch, "stream", lambda *args: stream(*args, block_px=150))
+
+    def paced(*args):
+        for event in stream(*args, block_px=150):
+            yield event
+            # no block begins before the window has shown the last one
+            if isinstance(event, TileDone):
+                assert SHOWN.acquire(timeout=60)
+
+    monkeypatch.setattr(batch, "stream", paced)
     monkeypatch.setattr(streaming, "MARGIN_PX", 40)
     dock._session.config = SegmentConfig(
         device="cpu", engine="torch", tile_px=256, nucleus_diameter="none"
@@ -60,11 +71,14 @@ def test_labels_grow_in_the_window_and_a_stopped_run_goes_on(slide, dock, viewer
             seen.append(int(np.asarray(found).max()))
             if len(seen) == 4:
                 session.cancel()
+            SHOWN.release()
 
     session.event.connect(look)
     qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: session.state == "cancelled", timeout=WAIT)
-    assert 0 < seen[0] < seen[-1]
+    # how many nuclei there were when each block was done
+    assert len(seen) == 4, seen
+    assert 0 < seen[0] < seen[-1], seen
     part = tmp_path / "results" / "slide_labels.part.ome.zarr"
     assert part.is_dir()
     assert labels_in(viewer)[0].name == f"{dock.layer.name} · nuclei"
@@ -72,7 +86,7 @@ def test_labels_grow_in_the_window_and_a_stopped_run_goes_on(slide, dock, viewer
     session.event.connect(lambda e: ended.append(e) if isinstance(e, Streamed) else None)
     qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: session.state == "done", timeout=WAIT)
-    assert "Going on after 4 of 9" in dock.outcome.said.notices
+    assert "Going on after 4 of 9 blocks" in dock.outcome.said.notices
     (layer,) = labels_in(viewer)
     out = tmp_path / "results" / "slide_labels.ome.zarr"
     assert ended[0].path == out
