@@ -18,7 +18,7 @@ from accuracy_and_speed import read_index
 from napari_nucleiseg import SegmentConfig, read_labels, read_micrograph, segment_now
 from napari_nucleiseg.metrics.average_precision import average_precision
 from napari_nucleiseg.micrograph import Micrograph
-from napari_nucleiseg.nucleus_size import labels_at, resample
+from napari_nucleiseg.resampling import labels_at, resample
 
 SCALES = (0.25, 0.5, 0.71, 1.0, 1.41, 2.0, 4.0)
 

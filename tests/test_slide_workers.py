@@ -109,7 +109,7 @@ def tiles(folder, shape) -> Tiles:
 
 
 def test_no_more_than_a_row_of_blocks_is_made_ahead(tmp_path):
-    from napari_nucleiseg.slide_tiles import blocks_of
+    from napari_nucleiseg.windows import blocks_of
 
     shape = (4000, 600)
     slide, soon = tiles(tmp_path / "a" / "b", shape), Soon()

@@ -15,19 +15,22 @@ import pytest
 
 from napari_nucleiseg import streaming
 from napari_nucleiseg.config import SegmentConfig
-from napari_nucleiseg.errors import SettingError
 from napari_nucleiseg.events import DeviceChosen, Notice, Segmented, Streamed, TileDone
+from napari_nucleiseg.flatness import is_flat
 from napari_nucleiseg.instances import DecodeConfig
 from napari_nucleiseg.io import open_micrograph, read_labels
 from napari_nucleiseg.micrograph import Micrograph
 from napari_nucleiseg.segmentation import segment_now
-from napari_nucleiseg.slide_tiles import Tiles, Window, blocks_of, is_flat
+from napari_nucleiseg.slide_tiles import Tiles
 from napari_nucleiseg.streaming import decode_block, stream
 from napari_nucleiseg.tiling import Grid, tile_places
+from napari_nucleiseg.windows import Window, blocks_of
 
 pytest.importorskip("zarr", minversion="3")
 
-CONFIG = SegmentConfig(device="cpu", engine="torch", tile_px=256, overlap_px=64)
+CONFIG = SegmentConfig(
+    device="cpu", engine="torch", tile_px=256, overlap_px=64, nucleus_diameter="none"
+)
 # of a small picture a narrow margin leaves as much away as the usual one of a large picture
 MARGIN = 40
 BLOCK = 180
@@ -191,10 +194,10 @@ def test_a_block_that_was_written_in_part_is_written_again(mosaic, streamed, tmp
     out = tmp_path / "a.ome.zarr"
     add = streaming._Progress.add
 
-    def killed(progress, areas):
+    def killed(progress, areas, classes):
         if progress.done == 2:
             raise KeyboardInterrupt
-        add(progress, areas)
+        add(progress, areas, classes)
 
     monkeypatch.setattr(streaming._Progress, "add", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -238,15 +241,85 @@ def test_a_process_that_was_killed_goes_on(mosaic, whole, tmp_path):
     assert same_nuclei(read_labels(tmp_path / "a.ome.zarr").image, whole.labels)
 
 
-def test_a_model_of_detections_is_refused_in_words(mosaic, tmp_path, monkeypatch):
-    real = streaming.find_model
+class TestResampled:
+    """The network sees the slide enlarged or shrunk; labels are as large as the slide."""
 
-    def detector(name):
-        return replace(real(name), map_names=("instances",))
+    @pytest.fixture(autouse=True)
+    def _small_blocks(self, monkeypatch):
+        monkeypatch.setattr(streaming, "_SMALLEST_PX", 48)
 
-    monkeypatch.setattr(streaming, "find_model", detector)
-    with pytest.raises(SettingError, match="cannot segment block by block"):
-        list(stream(mosaic, CONFIG, tmp_path / "a.ome.zarr"))
+    @pytest.fixture
+    def part(self, mosaic) -> Micrograph:
+        """As much as the network sees in a moment, enlarged."""
+        return replace(mosaic, pixels=mosaic.pixels[60:230, 150:400])
+
+    # beyond what the model knows; such nuclei are made 25 px wide
+    @pytest.mark.parametrize("diameter", ["9 px", "80 px"])
+    def test_blocks_give_what_the_whole_gives(self, mosaic, part, tmp_path, diameter):
+        micrograph = part if diameter == "9 px" else mosaic
+        config = CONFIG.model_copy(update={"nucleus_diameter": diameter, "min_area_px": 30})
+        whole = segment_now(micrograph, config)
+        *events, last = stream(micrograph, config, tmp_path / "a.ome.zarr", block_px=150)
+        assert last.manifest["magnification"] == whole.manifest["magnification"] != 1
+        assert sum(isinstance(e, TileDone) for e in events) >= 15
+        found = read_labels(last.path).image
+        assert found.shape == micrograph.shape
+        assert whole.count > 5
+        assert same_nuclei(found, whole.labels)
+        assert last.count == whole.count == found.max() == len(np.unique(found[found > 0]))
+        assert last.median_diameter_px == pytest.approx(whole.median_diameter_px)
+        assert "size_seen_at" not in last.manifest
+
+    def test_the_size_is_seen_at_a_few_places(self, fluorescence, tmp_path):
+        """Small nuclei: the slide is enlarged as the whole picture would be."""
+        small = fluorescence[0].pixels[::6, ::6]
+        field = np.full((150, 210), int(np.percentile(small, 2)), small.dtype)
+        field[10:130, 10:190] = np.tile(small, (2, 3))
+        slide = Micrograph(field, "YX", name="small")
+        config = CONFIG.model_copy(update={"nucleus_diameter": "auto", "min_area_px": 5})
+        whole = segment_now(slide, config)
+        assert whole.manifest["magnification"] > 1
+        *events, last = stream(slide, config, tmp_path / "a.ome.zarr", block_px=150)
+        # one place holds all of this picture
+        assert last.manifest["size_seen_at"] == [[[0, 150], [0, 210]]]
+        assert last.manifest["magnification"] == whole.manifest["magnification"]
+        assert same_nuclei(read_labels(last.path).image, whole.labels)
+        said = [e.text for e in events if isinstance(e, Notice)]
+        assert any("looking again at one place" in text for text in said)
+
+    def test_killed_while_a_block_is_written_it_goes_on_as_it_began(
+        self, mosaic, tmp_path, monkeypatch
+    ):
+        config = CONFIG.model_copy(update={"nucleus_diameter": "80 px"})
+        *_, once = stream(mosaic, config, tmp_path / "once.ome.zarr", block_px=180)
+        expected = read_labels(once.path).image
+        out = tmp_path / "a.ome.zarr"
+        real = streaming._Progress.add
+
+        def killed(progress, areas, classes):
+            if progress.done == 1:
+                raise KeyboardInterrupt
+            real(progress, areas, classes)
+
+        monkeypatch.setattr(streaming._Progress, "add", killed)
+        with pytest.raises(KeyboardInterrupt):
+            list(stream(mosaic, config, out, block_px=180))
+        monkeypatch.setattr(streaming._Progress, "add", real)
+        record = json.loads(
+            (tmp_path / "a.part.ome.zarr" / "unfinished" / "progress.json").read_text()
+        )
+        assert record["factor"] == once.manifest["magnification"]
+        written = read_labels(tmp_path / "a.part.ome.zarr").image.max()
+        assert written > record["nuclei"]
+
+        def asked_again(*_):
+            raise AssertionError("the size of nuclei was looked at again")
+
+        monkeypatch.setattr(streaming, "slide_factor", asked_again)
+        *events, last = stream(mosaic, config, out, block_px=180)
+        assert any("Going on after 1 of" in e.text for e in events if isinstance(e, Notice))
+        np.testing.assert_array_equal(read_labels(out).image, expected)
+        assert last.manifest["magnification"] == once.manifest["magnification"]
 
 
 class TestWideForeground:
@@ -274,7 +347,7 @@ class TestWideForeground:
     def test_it_is_cut_and_said(self, tmp_path):
         block = Window(slice(0, 64), slice(1024, 1280))
         names = ("probability", "distance")
-        labels, window, is_cut = decode_block(
+        labels, window, is_cut, _ = decode_block(
             block, self.shape, self.tiles(tmp_path / "t"), names, DecodeConfig()
         )
         assert is_cut

@@ -8,7 +8,7 @@ import pytest
 
 from napari_nucleiseg.intensity import NormaliseConfig, intensity_range
 from napari_nucleiseg.micrograph import Micrograph
-from napari_nucleiseg.nucleus_size import resample
+from napari_nucleiseg.resampling import resample
 from napari_nucleiseg.viewing import (
     TooMuchError,
     View,

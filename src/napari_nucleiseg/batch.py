@@ -26,7 +26,6 @@ from .overlay import draw_outlines, write_picture
 from .result_names import PROGRAM, Item, is_same_file, owner_of
 from .segmentation import segment
 from .stack_segmentation import segment_stack
-from .store import find_model
 from .streaming import stream
 from .tables import write_table
 from .thumbnails import keep_thumbnail
@@ -159,9 +158,7 @@ def read_file(item: Item, config: SegmentConfig) -> ReadFile:
     return ReadFile(micrograph, stamp)
 
 
-def goes_by_blocks(
-    pixels: float, config: SegmentConfig, asked: bool | None, joining: JoinConfig | None
-) -> bool:
+def goes_by_blocks(pixels: float, asked: bool | None, joining: JoinConfig | None) -> bool:
     """Whether a micrograph of so many pixels goes block by block.
 
     Raises
@@ -178,8 +175,7 @@ def goes_by_blocks(
     if asked is not None:
         return asked
     # without Zarr the label image is written as a whole, as long as the memory lasts
-    is_large = pixels > STREAM_PIXELS and find_spec("zarr") is not None
-    return is_large and not find_model(config.model).finds_instances
+    return pixels > STREAM_PIXELS and find_spec("zarr") is not None
 
 
 def segment_file(
@@ -241,7 +237,7 @@ def segment_file(
     manifest = item.result(out, "_labels.json")
     height, width = micrograph.shape
     join = "none" if joining is None else joining.join
-    by_blocks = goes_by_blocks(height * width, config, by_blocks, joining)
+    by_blocks = goes_by_blocks(height * width, by_blocks, joining)
     ending = "_labels.ome.zarr" if by_blocks else "_labels.tif"
     target = item.result(out, ending if join == "none" else "_labels.ome.tif")
     results = [target, manifest]

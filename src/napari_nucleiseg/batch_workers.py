@@ -97,7 +97,7 @@ def _is_slide(
         except FAILURES:
             return False
         pixels = height * width
-    return goes_by_blocks(pixels or 0, settings, config.by_blocks, joining)
+    return goes_by_blocks(pixels or 0, config.by_blocks, joining)
 
 
 def _side_by_side(

@@ -13,19 +13,19 @@ from .engine import Engine, build_engine
 from .errors import NucleisegError, SettingError
 from .events import Decoding, Event, Notice, TileDone
 from .gathering import Gathering, gathering
-from .instances import DecodeConfig, renumber
+from .instances import DecodeConfig, diameters, renumber
 from .intensity import rescale
 from .io._decoding import available_bytes
 from .micrograph import Micrograph
 from .nucleus_size import (
-    SURENESS,
     diameter_px,
     fits_memory,
-    labels_at,
+    is_surer,
     magnification,
     proposed_magnification,
-    resample,
+    words_of,
 )
+from .resampling import labels_at, resample
 from .store import ModelCard
 from .tiling import Grid
 
@@ -73,10 +73,7 @@ class Found:
 
 
 def factor_given(
-    chosen: Micrograph,
-    pixel_size_um: tuple[float, float] | None,
-    model: ModelCard,
-    config: SegmentConfig,
+    pixel_size_um: tuple[float, float] | None, model: ModelCard, config: SegmentConfig
 ) -> float:
     """How much to enlarge the image for the diameter that the user has given."""
     given = diameter_px(config.nucleus_diameter, pixel_size_um)
@@ -89,14 +86,18 @@ def factor_given(
             f"{model.name}, nucleus diameter {config.nucleus_diameter}",
             "Leave the nucleus diameter at auto, or choose another model",
         )
-    factor = magnification(given, known)
+    return magnification(given, known)
+
+
+def check_enlarged(chosen: Micrograph, factor: float) -> None:
+    """Refuse a picture that is too large once it is enlarged, where it is segmented as a whole."""
     if not fits_memory(chosen.shape, factor):
         raise NucleisegError(
             f"The micrograph is too large to be enlarged {factor:.2g} times",
             "{} has {}×{} px".format(chosen.name, *chosen.shape),
-            "Crop it, or set the nucleus diameter to none",
+            "Segment it block by block on the command line (--stream), crop it, or set the nucleus "
+            "diameter to none",
         )
-    return factor
 
 
 def find(
@@ -145,21 +146,18 @@ def look_again(
     known = model.median_diameter_px
     if known is None:
         return found
-    factor, diameter = proposed_magnification(found.labels, known)
+    factor, diameter = proposed_magnification(diameters(found.labels), known)
     if factor == 1:
         return found
-    verb, times = ("enlarged", factor) if factor > 1 else ("shrunk", 1 / factor)
-    seen = f"Nuclei seem to be about {diameter:.2g} px wide, and {model.name} knows {known:.2g} px"
+    seen, resampled = words_of(diameter, known, model.name, factor)
     if not fits_memory(chosen.shape, factor):
         yield Notice(
-            f"{seen}: small ones may be missed. Crop the micrograph, so that it can be "
-            f"{verb} {times:.2g} times"
+            f"{seen}: small ones may be missed. Crop the micrograph, so that it can be {resampled}"
         )
         return found
-    yield Notice(f"{seen}: looking again in the image {verb} {times:.2g} times")
+    yield Notice(f"{seen}: looking again in the image {resampled}")
     again = yield from find(chosen, ends, model, config, found.engine, factor)
-    # small nuclei are blurred, shrinking loses them: that must make the model surer
-    if again.sureness < found.sureness - (SURENESS if factor > 1 else 0):
+    if not is_surer(again.sureness, found.sureness, factor):
         yield Notice("That was no better: the first answer stays")
         return replace(found, engine=again.engine)
     return again

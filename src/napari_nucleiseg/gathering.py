@@ -15,6 +15,10 @@ from .detections import INSTANCES, Detection, from_tile, join
 from .instances import DecodeConfig, decode
 from .tiling import Grid, ReadTile, iterate_maps, iterate_tiles, tile_places
 
+LARGEST_TILE = {True: 512, False: 8192}
+"""Longest side of a tile that makes sense (px), by whether the network finds instances: of those it
+finds no more in a tile than its limit."""
+
 
 class Gathering(Protocol):
     """Results of tiles on their way to a label image.
@@ -42,7 +46,7 @@ class Gathering(Protocol):
 class Maps:
     """Maps of the whole micrograph."""
 
-    largest_tile = 8192
+    largest_tile = LARGEST_TILE[False]
 
     def __init__(self, names: Sequence[str], shape: tuple[int, int], config: DecodeConfig) -> None:
         self.names, self.config = names, config
@@ -68,8 +72,7 @@ class Maps:
 class _Detections:
     """Detections of all tiles."""
 
-    # a network has a limit of detections in a tile
-    largest_tile = 512
+    largest_tile = LARGEST_TILE[True]
 
     def __init__(self, shape: tuple[int, int], config: DecodeConfig) -> None:
         self.shape, self.config = shape, config

@@ -17,6 +17,8 @@ from .config import Config
 
 GAUSSIAN_MISFIT = 0.3
 BAND_PIXELS = 1 << 24
+# rows that tell the noise, and pixels they may have together
+_MOST_ROWS, _LEAST_ROWS, _ROW_PIXELS = 256, 16, 1 << 22
 
 
 class NormaliseConfig(Config):
@@ -45,7 +47,9 @@ def _precise(dtype: np.dtype) -> type[np.floating]:
 
 def _noise(pixels: np.ndarray) -> float:
     """Standard deviation of the pixel noise, from differences of horizontal neighbours."""
-    some = np.asarray(pixels[:: max(1, pixels.shape[0] // 256)])
+    # of a wide picture fewer rows: they are held at once
+    count = min(_MOST_ROWS, max(_LEAST_ROWS, _ROW_PIXELS // pixels.shape[1]))
+    some = np.asarray(pixels[:: max(1, pixels.shape[0] // count)])
     rows = some.astype(_precise(pixels.dtype))
     if rows.shape[1] < 2:
         return 0.0

@@ -130,9 +130,7 @@ def prepare(micrograph: Micrograph, config: SegmentConfig) -> Picture:
     given = diameter_px(config.nucleus_diameter, micrograph.pixel_size_um)
     sized: Sized | None = None
     if given is not None:
-        # the whole need not fit into memory
-        small = replace(chosen, pixels=chosen.pixels[:1, :1], levels=())
-        sized = Sized(given, factor_given(small, micrograph.pixel_size_um, model, config))
+        sized = Sized(given, factor_given(micrograph.pixel_size_um, model, config))
     elif config.nucleus_diameter != "auto" or not known:
         sized = Sized(known, 1.0)
     return Picture(chosen, ends, model, config, sized)

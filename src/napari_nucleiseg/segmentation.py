@@ -16,7 +16,7 @@ from .channels import choose_pixels
 from .config import SegmentConfig
 from .engine import Engine, build_engine
 from .events import DeviceChosen, Event, Notice, Segmented
-from .finding import check_fits, factor_given, find, look_again, too_large
+from .finding import check_enlarged, check_fits, factor_given, find, look_again, too_large
 from .instances import diameters
 from .intensity import intensity_range
 from .micrograph import Micrograph
@@ -78,12 +78,9 @@ def segment(
         for text in engine.notices:
             yield Notice(text)
         yield DeviceChosen(engine.device, engine.name, engine.reason)
-        if model.finds_instances and config.seed_sensitivity != NEUTRAL:
-            yield Notice(
-                f"seed_sensitivity has no effect: {model.name} finds every nucleus by itself, "
-                "without seeds"
-            )
-        factor = factor_given(chosen, micrograph.pixel_size_um, model, config)
+        yield from without_effect(model, config)
+        factor = factor_given(micrograph.pixel_size_um, model, config)
+        check_enlarged(chosen, factor)
         found = yield from find(chosen, (low, high), model, config, engine, factor)
         if config.nucleus_diameter == "auto":
             found = yield from look_again(chosen, (low, high), model, config, found)
@@ -105,6 +102,15 @@ def segment(
         manifest["classes"] = classes
     median = float(np.median(sizes)) if len(sizes) else 0.0
     yield Segmented(labels, len(sizes), median, time.monotonic() - started, manifest)
+
+
+def without_effect(model: ModelCard, config: SegmentConfig) -> Iterator[Event]:
+    """Say which settings a model does not use."""
+    if model.finds_instances and config.seed_sensitivity != NEUTRAL:
+        yield Notice(
+            f"seed_sensitivity has no effect: {model.name} finds every nucleus by itself, "
+            "without seeds"
+        )
 
 
 def describe_run(

@@ -19,6 +19,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from psygnal import Signal
 
+from .batch import segment_file
 from .batch_config import BatchConfig
 from .batch_plan import BatchFile, plan_batch
 from .batch_run import run_batch
@@ -37,6 +38,7 @@ from .metrics.iou import iou
 from .micrograph import Micrograph
 from .model_maps import MapsRead, read_maps
 from .numbering import keep_numbers
+from .result_names import Item
 from .segmentation import segment
 from .stack_segmentation import find_in_planes
 from .store import ModelCard, find_model, list_models, model_problems
@@ -441,6 +443,19 @@ class Session:
             yield from self._work_in(find_in_planes, loaded, config, joining, folder, first)
 
         self._start("main", f"Segmenting {title}", work())
+
+    def segment_file(self, item: Item, out: Path, config: SegmentConfig) -> None:
+        """Segment a file block by block into a folder; `Streamed` tells where the labels lie.
+
+        Parameters
+        ----------
+        item : Item
+        out : Path
+            Folder of the results; what a run that was stopped left there is gone on with.
+        config : SegmentConfig
+        """
+        work = partial(segment_file, by_blocks=True)
+        self._start("main", f"Segmenting {item.title}", self._work_in(work, item, out, config))
 
     def open(self, path: Path) -> None:
         """Read a micrograph from a file; `Opened` brings it."""

@@ -1,55 +1,23 @@
-"""Tiles of a slide: their maps, made when a block needs them and kept on the disk."""
+"""Tiles of a slide: maps or detections, made when a block needs them and kept on the disk."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
 
+from .detections import Detection, from_tile
+from .engine import Engine
+from .flatness import is_flat
+from .instances import DecodeConfig
+from .slide_detections import load_detections, save_detections
 from .tiling import Grid, Predict, ReadTile, iterate_tiles, place_weights, tile_places
-
-# of the range of intensities: less varies in glass and empty background, averaged over 8×8 pixels
-_FLAT = 0.03
-
-
-class Window(NamedTuple):
-    """Rows and columns of a part of a picture."""
-
-    rows: slice
-    columns: slice
-
-    def grown(self, margin: int, shape: tuple[int, int]) -> Window:
-        """The same with a margin on all sides, as far as there are pixels."""
-        return Window(
-            *(
-                slice(max(0, part.start - margin), min(length, part.stop + margin))
-                for part, length in zip(self, shape, strict=True)
-            )
-        )
-
-    def within(self, other: Window) -> Window:
-        """Its place in another window."""
-        return Window(
-            *(
-                slice(part.start - o.start, part.stop - o.start)
-                for part, o in zip(self, other, strict=True)
-            )
-        )
-
-
-def blocks_of(shape: tuple[int, int], block_px: int) -> list[Window]:
-    """Blocks that cover a picture without overlap, row by row."""
-    return [
-        Window(
-            slice(top, min(top + block_px, shape[0])), slice(left, min(left + block_px, shape[1]))
-        )
-        for top in range(0, shape[0], block_px)
-        for left in range(0, shape[1], block_px)
-    ]
+from .windows import Window
 
 
 class Tiles:
@@ -77,6 +45,8 @@ class Tiles:
         Called with the numbers of tiles before their maps are looked at: may make them elsewhere.
     """
 
+    ending = ".npy"
+
     def __init__(
         self,
         shape: tuple[int, int],
@@ -87,7 +57,7 @@ class Tiles:
         count: int,
     ) -> None:
         self.grid, self.predict, self.read = grid, predict, read
-        self.folder, self.count = folder, count
+        self.folder, self.count, self.shape = folder, count, shape
         self.prepare: Callable[[list[int]], None] | None = None
         self.places = tile_places(shape, grid)
         self.weights = place_weights(self.places, shape)
@@ -133,11 +103,11 @@ class Tiles:
 
     def is_made(self, number: int) -> bool:
         """Whether the result of a tile is there."""
-        return any((self.folder / f"{number}.{kind}").exists() for kind in ("npy", "empty"))
+        return any((self.folder / f"{number}{end}").exists() for end in (self.ending, ".empty"))
 
-    def result(self, number: int) -> np.ndarray | None:
+    def result(self, number: int) -> Any:
         """What the network says of a tile; None of an empty one."""
-        kept, empty = self.folder / f"{number}.npy", self.folder / f"{number}.empty"
+        kept, empty = self.folder / f"{number}{self.ending}", self.folder / f"{number}.empty"
         if empty.exists():
             return None
         if not kept.exists():
@@ -149,13 +119,24 @@ class Tiles:
             ((found, _),) = iterate_tiles(
                 self.predict, lambda _rows, _columns: pixels.pop(0), [place], self.grid
             )
-            height, width = (p.stop - p.start for p in place)
             # beside its place and moved there: a run may be killed at any time, and two processes
             # may make the same tile
-            fresh = self.folder / f"{number}.{uuid4().hex}.part.npy"
-            np.save(fresh, found[0][1][:, :height, :width])
+            fresh = self.folder / f"{number}.{uuid4().hex}.part{self.ending}"
+            self._save(fresh, found[0][1], place)
             os.replace(fresh, kept)
-        return np.asarray(np.load(kept, mmap_mode="r"))
+        return self._load(kept)
+
+    def use(self, engine: Engine) -> None:
+        """Let another process's network make the results."""
+        self.predict = engine.predict
+
+    def _save(self, path: Path, result: Any, place: tuple[slice, slice]) -> None:
+        """Write what the network says of a tile, without its padding."""
+        height, width = (p.stop - p.start for p in place)
+        np.save(path, result[:, :height, :width])
+
+    def _load(self, path: Path) -> Any:
+        return np.asarray(np.load(path, mmap_mode="r"))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to this process."""
@@ -163,18 +144,60 @@ class Tiles:
 
     def forget_above(self, row: int) -> None:
         """Delete what is kept of tiles that end above a row."""
-        for file in self.folder.glob("*.npy"):
+        for file in self.folder.glob(f"*{self.ending}"):
             stem = file.name.partition(".")[0]
             if self.places[int(stem)][0].stop <= row:
                 file.unlink()
 
 
-def is_flat(tile: np.ndarray) -> bool:
-    """Whether a (C, h, w) rescaled tile shows nothing: glass, or background without a nucleus."""
-    for component in tile[:1] if (tile[0] == tile[-1]).all() else tile:
-        extra = [(0, -length % 8) for length in component.shape]
-        whole = np.pad(component, extra, "edge")
-        means = whole.reshape(whole.shape[0] // 8, 8, -1, 8).mean(axis=(1, 3))
-        if float(means.max() - means.min()) > _FLAT:
-            return False
-    return True
+class DetectedTiles(Tiles):
+    """Detections of all tiles of a picture, made when a window needs them and kept on the disk.
+
+    Parameters
+    ----------
+    shape, grid, read, folder
+        See `Tiles`.
+    engine : Engine
+    decoding : DecodeConfig
+        How sure a nucleus must be.
+    """
+
+    ending = ".npz"
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        grid: Grid,
+        engine: Engine,
+        decoding: DecodeConfig,
+        read: ReadTile,
+        folder: Path,
+    ) -> None:
+        self.decoding = decoding
+        super().__init__(shape, grid, partial(_detect, engine, decoding), read, folder, 0)
+
+    def use(self, engine: Engine) -> None:
+        """Let another process's network make the results."""
+        self.predict = partial(_detect, engine, self.decoding)
+
+    def _save(self, path: Path, result: Any, place: tuple[slice, slice]) -> None:  # noqa: ARG002
+        save_detections(path, result)
+
+    def _load(self, path: Path) -> Any:
+        return load_detections(path)
+
+    def detections(self, window: Window) -> list[Detection]:
+        """All that share a pixel with a window, and others near it, placed in the picture."""
+        numbers, found = self.touching(window), []
+        if self.prepare is not None:
+            self.prepare(numbers)
+        for number in numbers:
+            place = self.places[number]
+            moved = (from_tile(d, place, self.shape) for d in self.result(number) or [])
+            found += [d for d in moved if d is not None]
+        return found
+
+
+def _detect(engine: Engine, config: DecodeConfig, tiles: np.ndarray) -> Any:
+    """Detections of tiles, as sure as a nucleus must be."""
+    return engine.predict(tiles, config.probability)

@@ -19,7 +19,8 @@ from .cluster import gone
 from .config import SegmentConfig
 from .errors import ModelError
 from .files import write_whole
-from .slide_tiles import Tiles, Window
+from .slide_tiles import Tiles
+from .windows import Window
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class SharedPixels:
     """Pixels in a file that every process opens by itself."""
 
     path: Path
+    shape: tuple[int, ...]
 
     def __getitem__(self, place: Any) -> np.ndarray:
         return np.asarray(np.load(self.path, mmap_mode="r")[place])
@@ -49,7 +51,7 @@ class SlideWorkers:
         """Put pixels that are in memory where all workers see them."""
         path = folder.resolve() / "pixels.npy"
         write_whole(path, lambda file: np.save(file, pixels))
-        return SharedPixels(path)
+        return SharedPixels(path, pixels.shape)
 
     def begin(
         self, tiles: Tiles, config: SegmentConfig, sha256: str, windows: Sequence[Window]
@@ -128,6 +130,6 @@ def _unpacked(packed: bytes) -> Tiles:
             model.name,
             "Give the model by a file that all computers see: --model /net/NAME.safetensors",
         )
-    tiles.predict = build_engine(model, config).predict
     made: Tiles = tiles
+    made.use(build_engine(model, config))
     return made

@@ -16,9 +16,9 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -27,28 +27,35 @@ from . import __version__
 from .channels import choose_pixels
 from .config import SegmentConfig
 from .engine import build_engine
-from .errors import SettingError
 from .events import DeviceChosen, Event, Notice, Streamed, TileDone
 from .files import write_text
-from .finding import decode_config, factor_given, grid_of
+from .finding import decode_config, grid_of
+from .gathering import LARGEST_TILE
 from .instances import DecodeConfig, decode
 from .intensity import intensity_range, rescale
 from .io.ome_zarr import LabelStore
 from .micrograph import Micrograph
-from .segmentation import describe_run
-from .slide_tiles import Tiles, Window, blocks_of
+from .resampling import labels_at, resample, resampled_shape
+from .segmentation import describe_run, without_effect
+from .slide_detections import join_own
+from .slide_size import slide_factor
+from .slide_tiles import DetectedTiles, Tiles
 from .store import find_model
+from .windows import Window, blocks_of
 
 if TYPE_CHECKING:
     from .slide_workers import SlideWorkers
 
 BLOCK_PX = 2048
 MARGIN_PX = 256
-_LARGEST_TILE = 8192
+# of the record of finished blocks: an earlier one is not gone on with
+_RECORD = 2
 # a window may become this many blocks wide before a piece of foreground is cut
 _WIDEST = 5
 # the depth of a foreground without distance map depends on what lies this near
 _REACH_PX = 12
+# blocks of a slide that is shrunk for the network become smaller, but not smaller than this
+_SMALLEST_PX = 256
 
 
 def stream(
@@ -86,33 +93,18 @@ def stream(
     """
     started = time.monotonic()
     model = find_model(config.model)
-    if model.finds_instances:
-        raise SettingError(
-            "The model cannot segment block by block",
-            model.name,
-            "Choose a model that gives maps, or crop the micrograph",
-        )
     plane = micrograph.one_plane(config.z, config.t)
     chosen, notices = choose_pixels(plane, config.channel, config.colour, config.merge)
-    if factor_given(chosen, micrograph.pixel_size_um, model, config) != 1:
-        raise SettingError(
-            "What is segmented block by block is not resampled for the network",
-            f"nucleus diameter {config.nucleus_diameter}",
-            "Open a smaller level of the picture, or set the nucleus diameter to none",
-        )
     for text in (*micrograph.notices, *notices):
         yield Notice(text)
-    shape, pixels = chosen.shape, chosen.pixels
-    blocks = blocks_of(shape, block_px)
+    pixels = chosen.pixels
     progress = _Progress.resume(
         out, _fingerprint(micrograph, chosen, config, model.sha256, block_px)
     )
-    if progress.done:
-        yield Notice(f"Going on after {progress.done} of {len(blocks)} blocks of an earlier run")
     if progress.ends is None:
         progress.ends = intensity_range(pixels, model.normalise)
     low, high = progress.ends
-    labels = LabelStore(progress.folder, shape, chosen.pixel_size_um)
+    labels = LabelStore(progress.folder, chosen.shape, chosen.pixel_size_um)
     used: dict[str, Any] = {"device": "none", "engine": "none"}
     if high > low:
         if workers is not None and not chosen.is_lazy:
@@ -121,13 +113,35 @@ def stream(
         for text in engine.notices:
             yield Notice(text)
         yield DeviceChosen(engine.device, engine.name, engine.reason)
+        yield from without_effect(model, config)
         used = {"device": engine.device, "engine": engine.name}
+        if progress.factor is None:
+            factor, places = yield from slide_factor(
+                chosen, micrograph.pixel_size_um, (low, high), model, config, engine
+            )
+            progress.begin(factor, places)
+        factor = progress.factor or 1.0
+        shape = chosen.shape if factor == 1 else resampled_shape(chosen.shape, factor)
+        side = _block_side(block_px, factor)
+        blocks = blocks_of(shape, side)
+        if progress.done:
+            yield Notice(
+                f"Going on after {progress.done} of {len(blocks)} blocks of an earlier run"
+            )
 
         def read(rows: slice, columns: slice) -> np.ndarray:
-            return rescale(np.asarray(pixels[rows, columns]), low, high, model.normalise.clip)
+            if factor == 1:
+                return rescale(np.asarray(pixels[rows, columns]), low, high, model.normalise.clip)
+            part = resample(pixels, low, high, factor, (rows, columns))
+            return rescale(part, 0.0, 1.0, model.normalise.clip)
 
-        grid = grid_of(model, config, _LARGEST_TILE)
-        tiles = Tiles(shape, grid, engine.predict, read, progress.tiles, len(model.map_names))
+        grid = grid_of(model, config, LARGEST_TILE[model.finds_instances])
+        decoding = decode_config(config, factor)
+        tiles = (
+            DetectedTiles(shape, grid, engine, decoding, read, progress.tiles)
+            if model.finds_instances
+            else Tiles(shape, grid, engine.predict, read, progress.tiles, len(model.map_names))
+        )
         if workers is not None:
             windows = [block.grown(MARGIN_PX, shape) for block in blocks[progress.done :]]
             workers.begin(tiles, config, model.sha256, windows)
@@ -135,25 +149,51 @@ def stream(
         for number, block in enumerate(blocks):
             if number < progress.done:
                 continue
-            tiles.forget_above(block.rows.start - block_px)
-            decoding = decode_config(config)
-            found, window, is_cut = decode_block(block, shape, tiles, model.map_names, decoding)
-            if is_cut and not was_cut:
+            tiles.forget_above(block.rows.start - max(side, MARGIN_PX))
+            found = (
+                join_block(block, shape, tiles, decoding)
+                if isinstance(tiles, DetectedTiles)
+                else decode_block(block, shape, tiles, model.map_names, decoding)
+            )
+            if found.is_cut and not was_cut:
                 was_cut = True
                 yield Notice(
                     "Nuclei hang together over more than "
-                    f"{_WIDEST * block_px} px; there they were separated in parts"
+                    f"{round(_WIDEST * side / factor)} px; there they were separated in parts"
                 )
-            areas = _write_own(labels, found, window, block, progress.nuclei)
-            progress.add(areas)
+            areas, classes = _write_own(labels, found, block, shape, progress.nuclei)
+            progress.add(areas, classes if model.classes > 1 else [])
             yield TileDone(number + 1, len(blocks))
     else:
         yield Notice(f"{micrograph.name} is empty: nothing in it stands out from its background")
-    labels.finish()
-    manifest = describe_run(micrograph, chosen, model, config, (low, high), used, progress.nuclei)
+    manifest = describe_run(
+        micrograph,
+        chosen,
+        model,
+        config,
+        (low, high),
+        used,
+        progress.nuclei,
+        progress.factor or 1.0,
+    )
+    if progress.places:
+        # where the sizes of nuclei were looked at: rows and columns
+        manifest["size_seen_at"] = progress.places
+    if model.classes > 1:
+        manifest["classes"] = progress.classes
     median = progress.median_diameter
     progress.finish(out)
     yield Streamed(out, progress.nuclei, median, time.monotonic() - started, manifest)
+
+
+def _block_side(block_px: int, factor: float) -> int:
+    """Side of a block in pixels that the network sees, so that neither side of it is larger."""
+    return block_px if factor >= 1 else max(min(block_px, _SMALLEST_PX), round(block_px * factor))
+
+
+def unfinished(out: Path) -> Path:
+    """Where a label image lies until it is complete."""
+    return out.with_name(f"{out.name.removesuffix('.ome.zarr')}.part.ome.zarr")
 
 
 def _fingerprint(
@@ -164,6 +204,7 @@ def _fingerprint(
     return {
         "program": "napari-nucleiseg",
         "version": __version__,
+        "record": _RECORD,
         "path": None if path is None else os.path.abspath(path),
         "changed": None if path is None else path.stat().st_mtime_ns,
         "series": micrograph.series,
@@ -184,13 +225,15 @@ class _Progress:
         self.record = folder / "unfinished" / "progress.json"
         self.done = self.nuclei = 0
         self.areas: Counter[int] = Counter()
+        self.classes: list[int] = []
         self.ends: tuple[float, float] | None = None
+        self.factor: float | None = None
+        self.places: list[list[list[int]]] = []
 
     @classmethod
     def resume(cls, out: Path, fingerprint: dict[str, Any]) -> _Progress:
         """Read what there is of an earlier run, or begin anew."""
-        name = out.name.removesuffix(".ome.zarr")
-        progress = cls(out.with_name(f"{name}.part.ome.zarr"), fingerprint)
+        progress = cls(unfinished(out), fingerprint)
         try:
             known = json.loads(progress.record.read_text("utf-8"))
         except (OSError, ValueError):
@@ -199,22 +242,37 @@ class _Progress:
             progress.done, progress.nuclei = known["done"], known["nuclei"]
             progress.areas = Counter({int(a): n for a, n in known["areas"].items()})
             progress.ends = (known["ends"][0], known["ends"][1])
+            progress.factor, progress.places = known["factor"], known["places"]
+            progress.classes = known["classes"]
         elif progress.folder.exists():
             shutil.rmtree(progress.folder)
         progress.tiles.mkdir(parents=True, exist_ok=True)
         return progress
 
-    def add(self, areas: np.ndarray) -> None:
-        """Record one more block and the areas of its nuclei; its labels are written already."""
+    def begin(self, factor: float, places: list[Window]) -> None:
+        """Record how the picture is resampled, for all of it and for good."""
+        self.factor = factor
+        self.places = [[[part.start, part.stop] for part in place] for place in places]
+        self._write()
+
+    def add(self, areas: np.ndarray, classes: list[int]) -> None:
+        """Record one more block and its nuclei; their labels are written already."""
         self.done += 1
         self.nuclei += len(areas)
         self.areas.update(areas.tolist())
+        self.classes += classes
+        self._write()
+
+    def _write(self) -> None:
         known = {
             "fingerprint": self.fingerprint,
             "done": self.done,
             "nuclei": self.nuclei,
             "areas": self.areas,
+            "classes": self.classes,
             "ends": self.ends,
+            "factor": self.factor,
+            "places": self.places,
         }
         write_text(self.record, json.dumps(known))
 
@@ -236,36 +294,64 @@ class _Progress:
         shutil.rmtree(earlier, ignore_errors=True)
 
 
+class FoundInBlock(NamedTuple):
+    """Labels of a window around a block.
+
+    Attributes
+    ----------
+    labels : (h, w) int32 ndarray
+    window : Window
+        Where they lie.
+    is_cut : bool
+        Whether something that reaches into the block is larger than a window may be.
+    classes : list of int
+        Kind of each nucleus, where the network tells.
+    """
+
+    labels: np.ndarray
+    window: Window
+    is_cut: bool
+    classes: Sequence[int] = ()
+
+
+def join_block(
+    block: Window, shape: tuple[int, int], tiles: DetectedTiles, config: DecodeConfig
+) -> FoundInBlock:
+    """Join detections in a window wide enough to hold all that has to do with the block."""
+    margin, most = MARGIN_PX, _widest_margin(block)
+    while True:
+        window = block.grown(margin, shape)
+        labels, classes, around, is_cut = join_own(
+            tiles.detections(window), block, window, shape, config.min_area_px
+        )
+        if not is_cut or margin >= most:
+            return FoundInBlock(labels, around, is_cut, classes)
+        margin = min(2 * margin, most)
+
+
 def decode_block(
     block: Window,
     shape: tuple[int, int],
     tiles: Tiles,
     names: tuple[str, ...],
     config: DecodeConfig,
-) -> tuple[np.ndarray, Window, bool]:
-    """Decode a block with a margin wide enough that nothing that reaches into it is cut.
-
-    Returns
-    -------
-    (h, w) int32 ndarray
-        Labels of a window around the block.
-    Window
-        Where it lies.
-    bool
-        Whether a piece of foreground was cut nevertheless, since it is larger than a window may be.
-    """
-    side = max(part.stop - part.start for part in block)
-    most = max(MARGIN_PX, (_WIDEST - 1) * side // 2)
+) -> FoundInBlock:
+    """Decode a block with a margin wide enough that nothing that reaches into it is cut."""
+    margin, most = MARGIN_PX, _widest_margin(block)
     reach = 1 if "distance" in names else _REACH_PX
-    margin = MARGIN_PX
     while True:
         window = block.grown(margin, shape)
         maps = tiles.maps(window)
         foreground = maps[list(names).index("probability")] > config.probability
         is_cut = _is_cut(foreground, block.within(window), window, shape, reach)
         if not is_cut or margin >= most:
-            return decode(names, maps, config), window, is_cut
+            return FoundInBlock(decode(names, maps, config), window, is_cut)
         margin = min(2 * margin, most)
+
+
+def _widest_margin(block: Window) -> int:
+    side: int = max(part.stop - part.start for part in block)
+    return max(MARGIN_PX, (_WIDEST - 1) * side // 2)
 
 
 def _is_cut(
@@ -287,12 +373,31 @@ def _is_cut(
 
 
 def _write_own(
-    store: LabelStore, labels: np.ndarray, window: Window, block: Window, before: int
-) -> np.ndarray:
-    """Write the nuclei that begin in a block, numbered on from ``before``; returns their areas."""
+    store: LabelStore, found: FoundInBlock, block: Window, seen: tuple[int, int], before: int
+) -> tuple[np.ndarray, list[int]]:
+    """Write the nuclei that begin in a block, numbered on from ``before``.
+
+    Parameters
+    ----------
+    store : LabelStore
+    found : FoundInBlock
+        In the pixels that the network sees, as is the block.
+    block : Window
+    seen : (int, int)
+        Height and width of the picture in these pixels.
+    before : int
+        Number of nuclei of earlier blocks.
+
+    Returns
+    -------
+    (N,) integer ndarray, list of int
+        Areas in pixels of the picture, and classes where the network tells.
+    """
+    labels, window = found.labels, found.window
+    nothing: tuple[np.ndarray, list[int]] = (np.zeros(0, np.int64), [])
     present = np.flatnonzero(labels)
     if not present.size:
-        return np.zeros(0, np.int64)
+        return nothing
     first = np.full(int(labels.max()) + 1, -1, np.int64)
     # of several values for one index the last one stays, so the first pixel comes last
     first[labels.ravel()[present[::-1]]] = present[::-1]
@@ -306,19 +411,38 @@ def _write_own(
         & (x < core.columns.stop)
     )
     if not is_own.any():
-        return np.zeros(0, np.int64)
-    numbers = np.zeros(len(first), np.int32)
+        return nothing
     own = np.flatnonzero(is_own)
-    numbers[own[np.argsort(first[own])]] = before + 1 + np.arange(len(own))
-    mine = numbers[labels]
-    ((rows, columns),) = ndimage.find_objects((mine > 0).astype(np.uint8))
-    place = (
-        slice(window.rows.start + rows.start, window.rows.start + rows.stop),
-        slice(window.columns.start + columns.start, window.columns.start + columns.stop),
+    own = own[np.argsort(first[own])]
+    ((rows, columns),) = ndimage.find_objects(is_own[labels].astype(np.uint8))
+    shape = store.shape
+    place = Window(
+        *(
+            _at_full_size(slice(part.start + start, part.stop + start), old, new)
+            for part, start, old, new in zip(
+                (rows, columns), (window.rows.start, window.columns.start), seen, shape, strict=True
+            )
+        )
     )
-    mine = mine[rows, columns]
-    earlier = store.array[place]
+    origin = (window.rows.start, window.columns.start)
+    full = labels_at(labels, shape, origin=origin, whole=seen, part=place)
+    areas = np.bincount(full.ravel(), minlength=len(first))
+    # smaller than a pixel, it is lost
+    own = own[areas[own] > 0]
+    numbers = np.zeros(len(first), np.int32)
+    numbers[own] = before + 1 + np.arange(len(own))
+    mine = numbers[full]
+    earlier = store.read(place)
     # numbers above are from this very block, of a run that was stopped while writing
     mine = np.where((mine > 0) & ((earlier == 0) | (earlier > before)), mine, 0)
-    store.array[place] = np.where(mine > 0, mine, np.where(earlier > before, 0, earlier))
-    return np.bincount(mine.ravel(), minlength=before + 1 + len(own))[before + 1 :]
+    store.write(place, np.where(mine > 0, mine, np.where(earlier > before, 0, earlier)))
+    areas = np.bincount(mine.ravel(), minlength=before + 1 + len(own))[before + 1 :]
+    return areas, [found.classes[n - 1] for n in own.tolist()] if found.classes else []
+
+
+def _at_full_size(part: slice, seen: int, full: int) -> slice:
+    """Pixels of the picture in which something can lie that the network sees in a part."""
+    step = seen / full
+    # outlines run out over one more pixel
+    start = max(int(np.floor((part.start - 1) / step)), 0)
+    return slice(start, min(int(np.ceil((part.stop + 1) / step)), full))

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from .errors import NucleisegError
 from .intensity import NormaliseConfig, intensity_range
 from .micrograph import Micrograph
-from .nucleus_size import resample_part
 
 # places of a frame are multiples of the first (px), its sides of the second: the network gets few
 # sizes, for each new one takes it time to get ready
@@ -236,3 +236,49 @@ def _parts(pixels: Any) -> np.ndarray:
         for y in starts[0]
     ]
     return np.concatenate(rows)
+
+
+def resample_part(
+    pixels: np.ndarray,
+    low: float,
+    high: float,
+    box: tuple[tuple[float, float], tuple[float, float]],
+    shape: tuple[int, int],
+) -> np.ndarray:
+    """Enlarge or shrink a part of an image, quickly; see `resampling.resample`.
+
+    Parameters
+    ----------
+    pixels : (H, W) or (H, W, 3) ndarray
+    low, high : float
+        Ends of its range; they become 0 and 1.
+    box : ((float, float), (float, float))
+        First and last edge of the part in rows and in columns; the first pixel lies between 0 and
+        1.
+    shape : (int, int)
+        Height and width to bring it to (px).
+
+    Returns
+    -------
+    (h, w) or (h, w, 3) float32 ndarray
+    """
+    (top, bottom), (left, right) = box
+    is_small = pixels.dtype.kind in "iu" and pixels.dtype.itemsize <= 2
+    layers = pixels[..., None] if pixels.ndim == 2 else pixels
+    result = np.empty((*shape, layers.shape[2]), np.float32)
+    for n in range(layers.shape[2]):
+        if is_small:
+            # exact as they are, so that only what is left has to be scaled
+            plain = layers[..., n].astype(np.float32)
+        else:
+            # the offset goes before the digits do
+            plain = ((layers[..., n].astype(np.float64) - low) / (high - low)).astype(np.float32)
+            np.nan_to_num(plain, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        picture = Image.fromarray(plain)
+        edges = (left, top, right, bottom)
+        size = (shape[1], shape[0])
+        result[..., n] = np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=edges))
+    if is_small:
+        result -= np.float32(low)
+        result *= np.float32(1 / (high - low))
+    return result[..., 0] if pixels.ndim == 2 else result

@@ -25,6 +25,7 @@ from ..micrograph import Micrograph
 from ..session import Opened, Session
 from . import memory
 from .aids import nuclei_layers
+from .growing import Slides
 from .history import forget_edits
 from .in_window import InWindow
 from .job import run_in_thread
@@ -97,6 +98,8 @@ class Bridge:
     learning : Learning
     stacks : Stacks
         Segments all planes of a layer.
+    slides : Slides
+        Segments layers that are too large for the memory.
     """
 
     def __init__(self, viewer: Any) -> None:
@@ -106,6 +109,7 @@ class Bridge:
         self.session.config = memory.recall_config()
         self.session.joining = memory.recall_joining()
         self.learning = Learning(run_in_thread, Child, InWindow)
+        self.slides = Slides(self._viewer, self.session)
         self._question: Question | None = None
         # result layer of each image layer and plane, and what was put there
         self._results: weakref.WeakKeyDictionary[Layer, dict[Key, weakref.ref]] = (

@@ -24,6 +24,7 @@ from ..events import (
     Notice,
     PlaneDone,
     Segmented,
+    Streamed,
     TileDone,
 )
 from ..io import SUFFIXES
@@ -33,6 +34,7 @@ from .axes import axes_of
 from .bridge import bridge_of
 from .closing import end_when_closed
 from .forms import ElidedComboBox, Fold, Form, shrink
+from .growing import default_folder, is_slide
 from .image_chooser import ImageChooser
 from .layers import is_as_in_shell, pixel_size_um, plane_of
 from .live_view import LiveView
@@ -374,6 +376,9 @@ class SegmentDock(QWidget):
         elif isinstance(event, Segmented | Joined) and self._bridge.asked is self.layer is not None:
             self.outcome.say_result(wording.result(event, self._size_um))
             self._scored = weakref.ref(self.layer)
+        elif isinstance(event, Streamed) and self._bridge.slides.is_asked(self.layer):
+            self.outcome.say_result(wording.result(event, self._size_um))
+            self.outcome.say(f"The labels are in {event.path}")
         elif isinstance(event, Scored) and self._scored() is self.layer:
             self.outcome.say_scores(
                 wording.scores(event.dice, event.iou, event.ap50, event.true_count)
@@ -396,6 +401,9 @@ class SegmentDock(QWidget):
         memory.remember_config(self._session.config)
         self._size_um = pixel_size_um(layer)
         self._is_joining = bool(self.planes.letter)
+        if is_slide(layer, images.kind) and not self._is_joining:
+            self._segment_slide(layer)
+            return
         try:
             if self._is_joining:
                 self._bridge.stacks.segment(layer, self.planes.joining, **images.settings)
@@ -405,6 +413,18 @@ class SegmentDock(QWidget):
             self.outcome.clear()
             self.outcome.fail(error)
             self.outcome.say_state("failed")
+
+    def _segment_slide(self, layer: Image) -> None:
+        """Ask where the labels go, and segment block by block; what is done is shown and kept."""
+        folder = QFileDialog.getExistingDirectory(
+            self, "Folder for the label image of this large picture", str(default_folder(layer))
+        )
+        if folder:
+            part = self._bridge.slides.segment(layer, Path(folder), self.images.settings)
+            self.outcome.say(
+                f"Segmented block by block into {part.parent}; if it is stopped, Segment goes on "
+                "where it was"
+            )
 
     def _compare(self) -> None:
         """Compare the result that is there with the true nuclei just chosen."""

@@ -298,50 +298,49 @@ class LabelStore:
 
     Attributes
     ----------
-    array : zarr array
-        The full resolution; chunks that were never written are background.
+    levels : list of zarr arrays
+        The full resolution and the coarser ones, each with every second pixel of the one before;
+        chunks that were never written are background.
     """
 
     def __init__(
         self, folder: Path, shape: tuple[int, int], pixel_size_um: tuple[float, float] | None
     ) -> None:
         zarr = needed("zarr", "A label image that is written block by block", _EXTRA)
-        self.folder, self.pixel_size_um = folder, pixel_size_um
+        self.folder, self.pixel_size_um, self.shape = folder, pixel_size_um, shape
         self.group = zarr.open_group(str(folder), mode="a", zarr_format=3)
-        if "0" not in self.group:
-            self._level(0, shape)
-        self.array = self.group["0"]
-        self._describe(1)
+        shapes = [shape]
+        while max(shapes[-1]) > _LABEL_CHUNK:
+            shapes.append((-(-shapes[-1][0] // 2), -(-shapes[-1][1] // 2)))
+        self.levels = [self._level(number, size) for number, size in enumerate(shapes)]
+        self._describe(len(shapes))
 
-    def _level(self, number: int, shape: tuple[int, ...]) -> Any:
-        chunks = tuple(min(_LABEL_CHUNK, n) for n in shape)
+    def _level(self, number: int, shape: tuple[int, int]) -> Any:
+        if str(number) in self.group:
+            return self.group[str(number)]
         return self.group.create_array(
             str(number),
             shape=shape,
-            chunks=chunks,
+            chunks=tuple(min(_LABEL_CHUNK, n) for n in shape),
             dtype="int32",
-            overwrite=True,
             dimension_names=("y", "x"),
         )
 
-    def finish(self) -> None:
-        """Add the coarser levels, each with every second pixel of the one before."""
-        finer, number = self.array, 0
-        while max(finer.shape) > _LABEL_CHUNK:
-            number += 1
-            shape = tuple(-(-n // 2) for n in finer.shape)
-            coarser = self._level(number, shape)
-            for top in range(0, shape[0], _LABEL_CHUNK):
-                rows = slice(top, min(top + _LABEL_CHUNK, shape[0]))
-                for left in range(0, shape[1], _LABEL_CHUNK):
-                    columns = slice(left, min(left + _LABEL_CHUNK, shape[1]))
-                    part = finer[2 * top : 2 * rows.stop, 2 * left : 2 * columns.stop]
-                    coarser[rows, columns] = part[::2, ::2]
-            finer = coarser
-        self._describe(number + 1)
+    def read(self, place: tuple[slice, slice]) -> Any:
+        """Labels of a place in full resolution, (h, w) int32."""
+        return self.levels[0][place]
+
+    def write(self, place: tuple[slice, slice], labels: Any) -> None:
+        """Write the labels of a place into all levels."""
+        for number, level in enumerate(self.levels):
+            step = 2**number
+            inner = [slice(-part.start % step, None, step) for part in place]
+            outer = tuple(slice(-(-part.start // step), -(-part.stop // step)) for part in place)
+            if all(part.start < part.stop for part in outer):
+                level[outer] = labels[inner[0], inner[1]]
 
     def _describe(self, levels: int) -> None:
-        """Write the metadata of the levels there are."""
+        """Write the metadata of the levels."""
         unit = {} if self.pixel_size_um is None else {"unit": "micrometer"}
         size = self.pixel_size_um or (1.0, 1.0)
         datasets = [

@@ -1,0 +1,132 @@
+"""Slides: pictures that are segmented block by block, and their labels as they grow."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Image, Labels
+
+from .. import batch
+from ..events import Event, Streamed, TileDone
+from ..io import open_micrograph
+from ..result_names import Item
+from ..session import Session
+from ..streaming import unfinished
+from .layers import MICROGRAPH, RESULT, Kind, field_shape, is_as_in_shell, path_of, placement
+
+
+def is_slide(layer: Image, kind: Kind) -> bool:
+    """Whether a layer is segmented from its file, block by block: large, and not in memory."""
+    height, width = field_shape(layer)
+    is_lazy = layer.multiscale or not hasattr(layer.data, "base")
+    is_large = height * width > batch.STREAM_PIXELS
+    return is_large and is_lazy and kind != "stack" and is_as_in_shell(layer)
+
+
+def default_folder(layer: Image) -> Path:
+    """Where the label image of a slide goes by itself: beside the slide."""
+    path = path_of(layer)
+    return Path.cwd() if path is None else path.parent
+
+
+class Slides:
+    """Segments slides of one viewer, and shows the labels there are after each block.
+
+    Parameters
+    ----------
+    viewer : callable
+        Gives the viewer, or None after it was closed.
+    session : Session
+    """
+
+    def __init__(self, viewer: Callable[[], Any], session: Session) -> None:
+        self._viewer, self._session = viewer, session
+        self._image: weakref.ref[Image] | None = None
+        self._target = Path()
+        self._layers: weakref.WeakKeyDictionary[Image, weakref.ref[Labels]] = (
+            weakref.WeakKeyDictionary()
+        )
+        session.event.connect(self._on_event)
+
+    def segment(self, layer: Image, out: Path, settings: dict[str, Any]) -> Path:
+        """Segment the file of a layer into a folder, as the command line does.
+
+        Parameters
+        ----------
+        layer : Image
+        out : Path
+            Gets the label image and its record. What is there of a run that was stopped is gone
+            on with.
+        settings : dict
+            Settings of the run that differ from the session's.
+
+        Returns
+        -------
+        Path
+            Where the labels lie until they are complete.
+        """
+        path = path_of(layer)
+        if path is None:
+            raise TypeError(f"{layer.name} has no file")
+        series = layer.metadata.get(MICROGRAPH, {}).get("series") or None
+        item = Item(path, path.name.partition(".")[0], series=series)
+        self._image, self._target = weakref.ref(layer), item.result(out, "_labels.ome.zarr")
+        before = self.labels_of(layer)
+        if before is not None:
+            # its file is about to change
+            self._viewer().layers.remove(before)
+        config = self._session.config.model_copy(update=settings)
+        self._session.segment_file(item, out, config)
+        return unfinished(self._target)
+
+    def is_asked(self, layer: Image | None) -> bool:
+        """Whether this is the slide that is or was segmented last."""
+        return layer is not None and self._image is not None and self._image() is layer
+
+    def labels_of(self, layer: Image) -> Labels | None:
+        """The layer with the labels of a slide, if it is still there."""
+        found = self._layers.get(layer)
+        labels = None if found is None else found()
+        return labels if labels is not None and labels in self._viewer().layers else None
+
+    def _on_event(self, event: Event) -> None:
+        image = None if self._image is None else self._image()
+        viewer = self._viewer()
+        if image is None or viewer is None or image not in viewer.layers:
+            return
+        if isinstance(event, TileDone) and unfinished(self._target).is_dir():
+            labels = self.labels_of(image)
+            if labels is None:
+                self._show(image, unfinished(self._target))
+            else:
+                labels.refresh(extent=False)
+        elif isinstance(event, Streamed):
+            labels = self.labels_of(image)
+            if labels is None:
+                labels = self._show(image, event.path)
+            labels.data = _levels(event.path)
+            labels.metadata = {RESULT: event.manifest}
+
+    def _show(self, image: Image, path: Path) -> Labels:
+        """Add the labels of a file above their slide; they stay in the file."""
+        data = _levels(path)
+        labels = Labels(
+            data,
+            name=f"{image.name} · nuclei",
+            multiscale=isinstance(data, list),
+            # what was read once has grown when it is looked at again
+            cache=False,
+            **placement(image),
+        )
+        viewer = self._viewer()
+        viewer.layers.insert(viewer.layers.index(image) + 1, labels)
+        self._layers[image] = weakref.ref(labels)
+        return labels
+
+
+def _levels(path: Path) -> Any:
+    opened = open_micrograph(path)
+    return [opened.pixels, *opened.levels] if opened.levels else opened.pixels
