@@ -13,6 +13,8 @@ from napari_nucleiseg.instances import diameters
 from napari_nucleiseg.metrics.average_precision import average_precision
 from napari_nucleiseg.micrograph import Micrograph
 from napari_nucleiseg.nucleus_size import (
+    LEAST,
+    MOST,
     diameter_px,
     fits_memory,
     magnification,
@@ -121,6 +123,15 @@ def test_nuclei_four_times_too_small_or_large_are_found(factor, kind, request) -
     if helped.manifest["magnification"] == 1:
         assert np.array_equal(helped.labels, alone.labels)
     assert ours >= others - 0.02
+
+
+def test_a_diameter_that_changes_nothing_is_said(fluorescence) -> None:
+    micrograph, _ = fluorescence
+    config = SegmentConfig(device="cpu", nucleus_diameter="12px")
+    told = [e.text for e in segment(micrograph, config) if isinstance(e, Notice)]
+    (said,) = [text for text in told if "need no resampling" in text]
+    assert "Nuclei of 12 px" in said
+    assert f"{LEAST * KNOWN:.2g} to {MOST * KNOWN:.2g} px" in said
 
 
 def test_what_was_done_is_said_and_kept(fluorescence) -> None:

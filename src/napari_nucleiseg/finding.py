@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,8 @@ from .intensity import rescale
 from .io._decoding import available_bytes
 from .micrograph import Micrograph
 from .nucleus_size import (
+    LEAST,
+    MOST,
     diameter_px,
     fits_memory,
     is_surer,
@@ -87,6 +89,18 @@ def factor_given(
             "Leave the nucleus diameter at auto, or choose another model",
         )
     return magnification(given, known)
+
+
+def without_resampling(
+    pixel_size_um: tuple[float, float] | None, model: ModelCard, config: SegmentConfig
+) -> Iterator[Notice]:
+    """Say why a diameter that the user has given changes nothing, where that is so."""
+    given, known = diameter_px(config.nucleus_diameter, pixel_size_um), model.median_diameter_px
+    if given is not None and known is not None and magnification(given, known) == 1:
+        yield Notice(
+            f"Nuclei of {given:.3g} px need no resampling: {model.name} knows those of "
+            f"{LEAST * known:.2g} to {MOST * known:.2g} px"
+        )
 
 
 def check_enlarged(chosen: Micrograph, factor: float) -> None:

@@ -16,7 +16,15 @@ from .channels import choose_pixels
 from .config import SegmentConfig
 from .engine import Engine, build_engine
 from .events import DeviceChosen, Event, Notice, Segmented
-from .finding import check_enlarged, check_fits, factor_given, find, look_again, too_large
+from .finding import (
+    check_enlarged,
+    check_fits,
+    factor_given,
+    find,
+    look_again,
+    too_large,
+    without_resampling,
+)
 from .instances import diameters
 from .intensity import intensity_range
 from .micrograph import Micrograph
@@ -81,6 +89,7 @@ def segment(
         yield from without_effect(model, config)
         factor = factor_given(micrograph.pixel_size_um, model, config)
         check_enlarged(chosen, factor)
+        yield from without_resampling(micrograph.pixel_size_um, model, config)
         found = yield from find(chosen, (low, high), model, config, engine, factor)
         if config.nucleus_diameter == "auto":
             found = yield from look_again(chosen, (low, high), model, config, found)

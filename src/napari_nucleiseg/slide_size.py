@@ -11,7 +11,7 @@ import numpy as np
 from .config import SegmentConfig
 from .engine import Engine
 from .events import Event, Notice
-from .finding import Found, factor_given, find
+from .finding import Found, factor_given, find, without_resampling
 from .flatness import is_flat, structure
 from .instances import diameters
 from .intensity import rescale
@@ -64,6 +64,7 @@ def slide_factor(
     """
     factor = factor_given(pixel_size_um, model, config)
     known = model.median_diameter_px
+    yield from without_resampling(pixel_size_um, model, config)
     if config.nucleus_diameter != "auto" or known is None:
         return factor, []
     places = informative_places(chosen, ends, model)

@@ -192,7 +192,7 @@ def test_it_waits_while_the_whole_is_segmented(dock, viewer, image, asked, work,
 
     work(segments)
     switch_on(dock, qtbot)
-    click(qtbot, dock.segment_button)
+    bridge_of(viewer).segment(viewer.__wrapped__.layers["plate1"], "grey")
     qtbot.waitUntil(lambda: "waits for other work" in dock.live.words.text(), timeout=WAIT)
     before = len(asked)
     camera_of(viewer).zoom = 2.0
@@ -200,6 +200,27 @@ def test_it_waits_while_the_whole_is_segmented(dock, viewer, image, asked, work,
     assert len(asked) == before
     wait_for_another(dock, qtbot, goes_on.set)
     assert "in view" in dock.live.words.text()
+
+
+def test_it_ends_where_the_whole_is_wanted(dock, viewer, image, asked, work, qtbot):
+    work(lambda micrograph, *_: iter([Segmented(np.zeros(micrograph.shape, int), 0, 0.0, 0.1, {})]))
+    switch_on(dock, qtbot)
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: "plate1 · nuclei" in viewer.layers, timeout=WAIT)
+    assert not dock.live.is_on
+    assert named(viewer) == ["plate1", "plate1 · nuclei"]
+
+
+def test_its_layer_is_called_like_the_image_and_hidden_with_it(dock, viewer, image, asked, qtbot):
+    switch_on(dock, qtbot)
+    layer = viewer.__wrapped__.layers["plate1"]
+    layer.name = "mine"
+    assert dock.live.layer.name == "mine · live"
+    layer.visible = False
+    qtbot.waitUntil(lambda: "is hidden" in dock.live.words.text(), timeout=WAIT)
+    assert not dock.live.layer.visible
+    layer.visible = True
+    qtbot.waitUntil(lambda: dock.live.layer.visible, timeout=WAIT)
 
 
 def test_it_ends_with_its_image(dock, viewer, image, asked, qtbot):

@@ -170,6 +170,9 @@ class LiveView(QObject):
         if self._session.is_busy:
             self._say(f"waits for other work · {self._session.doing}")
             return
+        if not image.visible:
+            self._show_none(f"{image.name} is hidden")
+            return
         view = seen_of(self._viewer, image)
         if view is None:
             self._show_none("needs the 2-D view of the image's rows and columns")
@@ -234,7 +237,7 @@ class LiveView(QObject):
         if layer is None:
             layer = self._layer = Labels(
                 labels,
-                name=f"{image.name} · live",
+                name=_name_of(image),
                 metadata={RESULT: {SHOWS: LIVE}},
                 **place,
             )
@@ -270,12 +273,21 @@ class LiveView(QObject):
         for layer, connects in ((before, False), (image, True)):
             if layer is None:
                 continue
-            for name in ("data", *_MOVED):
+            heard = dict.fromkeys(("data", "visible", *_MOVED), self._on_changed)
+            for name, slot in {**heard, "name": self._on_renamed}.items():
                 signal = getattr(layer.events, name)
-                (signal.connect if connects else signal.disconnect)(self._on_changed)
+                (signal.connect if connects else signal.disconnect)(slot)
 
     def _on_changed(self, _: Any) -> None:
         self.look_soon()
+
+    def _on_renamed(self, _: Any) -> None:
+        if self._layer is not None and self._image is not None:
+            self._layer.name = _name_of(self._image)
+
+
+def _name_of(image: Image) -> str:
+    return f"{image.name} · live"
 
 
 def _placement(image: Image, found: Looked) -> dict[str, Any]:

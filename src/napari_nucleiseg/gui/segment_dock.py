@@ -398,6 +398,8 @@ class SegmentDock(QWidget):
         layer, images = self.layer, self.images
         if layer is None or self._session.is_busy:
             return
+        # its labels would lie over the result
+        self.live.switch_off()
         memory.remember_config(self._session.config)
         self._size_um = pixel_size_um(layer)
         self._is_joining = bool(self.planes.letter)
