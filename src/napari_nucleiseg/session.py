@@ -19,7 +19,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from psygnal import Signal
 
-from .batch import segment_file
+from .batch import prepare_folder, segment_file
 from .batch_config import BatchConfig
 from .batch_plan import BatchFile, plan_batch
 from .batch_run import run_batch
@@ -454,8 +454,12 @@ class Session:
             Folder of the results; what a run that was stopped left there is gone on with.
         config : SegmentConfig
         """
-        work = partial(segment_file, by_blocks=True)
-        self._start("main", f"Segmenting {item.title}", self._work_in(work, item, out, config))
+
+        def work() -> Iterator[Event]:
+            prepare_folder(out)
+            yield from self._work_in(partial(segment_file, by_blocks=True), item, out, config)
+
+        self._start("main", f"Segmenting {item.title}", work())
 
     def open(self, path: Path) -> None:
         """Read a micrograph from a file; `Opened` brings it."""
