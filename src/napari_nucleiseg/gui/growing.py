@@ -17,7 +17,16 @@ from ..io import open_micrograph
 from ..result_names import Item, name_items, owner_of
 from ..session import Session
 from ..streaming import unfinished
-from .layers import MICROGRAPH, RESULT, Kind, field_shape, is_as_in_shell, path_of, placement
+from .layers import (
+    MICROGRAPH,
+    RESULT,
+    Kind,
+    field_shape,
+    is_as_in_shell,
+    path_of,
+    placement,
+    series_of,
+)
 from .planes import shell_settings
 
 
@@ -144,8 +153,8 @@ class Slides:
 def _item_of(layer: Image, path: Path, out: Path) -> Item:
     """Name the results of a layer's file as the command line does; each picture has its own."""
     [item] = name_items([(path, PurePath())], partial(owner_of, out))
-    series = layer.metadata.get(MICROGRAPH, {}).get("series") or None
-    if series is None:
+    series = series_of(layer)
+    if not series:
         return item
     return replace(item, name=f"{item.name}_{series.replace('/', '-')}", series=series)
 
