@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 
 import numpy as np
 import pytest
@@ -131,6 +132,18 @@ def test_a_worker_with_another_model_is_told(tmp_path):
     packed = cloudpickle.dumps((tiles(tmp_path / "a", (64, 64)), CONFIG, "another"))
     with pytest.raises(ModelError, match="another model of this name: nuclei"):
         _make_tile(packed, 0)
+
+
+@pytest.mark.slow
+def test_two_programs_have_workers_at_the_same_time():
+    """Nothing is said, and a warning would be an error here, of a port that is taken."""
+    with socket.socket() as other:
+        # maybe it is taken already, which is as good
+        with suppress(OSError):
+            other.bind(("127.0.0.1", 8787))
+            other.listen()
+        with open_client(1) as opened:
+            assert opened.submit(sum, (1, 2)).result() == 3
 
 
 def test_a_scheduler_that_is_not_there_is_said(monkeypatch):

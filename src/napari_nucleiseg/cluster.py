@@ -57,6 +57,8 @@ def open_client(
                     n_workers=workers,
                     threads_per_worker=1,
                     dashboard_address=None,
+                    # any free port: by itself it takes 8787, and warns where another run has it
+                    scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                     # a worker that has to be ended while it works is no news
                     silence_logs=logging.ERROR,
                 )

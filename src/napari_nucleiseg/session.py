@@ -19,7 +19,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from psygnal import Signal
 
-from .batch import segment_file
+from .batch import prepare_folder, segment_file
 from .batch_config import BatchConfig
 from .batch_plan import BatchFile, plan_batch
 from .batch_run import run_batch
@@ -245,8 +245,10 @@ def _proposal(micrograph: Micrograph) -> Iterator[Event]:
     yield ChannelProposed(index + 1, micrograph.channels[index], why)
 
 
-def _opened_result(path: Path, labels: Path, manifest: Path, colour: Colour) -> Iterator[Event]:
-    micrograph = read_micrograph(path, colour=colour)
+def _opened_result(
+    path: Path, labels: Path, manifest: Path, series: str | None, colour: Colour
+) -> Iterator[Event]:
+    micrograph = read_micrograph(path, colour=colour, series=series)
     try:
         record = json.loads(manifest.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -454,8 +456,12 @@ class Session:
             Folder of the results; what a run that was stopped left there is gone on with.
         config : SegmentConfig
         """
-        work = partial(segment_file, by_blocks=True)
-        self._start("main", f"Segmenting {item.title}", self._work_in(work, item, out, config))
+
+        def work() -> Iterator[Event]:
+            prepare_folder(out)
+            yield from self._work_in(partial(segment_file, by_blocks=True), item, out, config)
+
+        self._start("main", f"Segmenting {item.title}", work())
 
     def open(self, path: Path) -> None:
         """Read a micrograph from a file; `Opened` brings it."""
@@ -566,16 +572,26 @@ class Session:
             if task is None or task.cancelled:
                 return
 
-    def open_result(self, path: Path, labels: Path, manifest: Path) -> None:
+    def open_result(
+        self, path: Path, labels: Path, manifest: Path, series: str | None = None
+    ) -> None:
         """Read a micrograph with its result, beside main work.
 
         `ResultOpened` brings them, or `ResultNotOpened` says why not.
+
+        Parameters
+        ----------
+        path : Path
+        labels, manifest : Path
+            The label image, and the record of how it was made.
+        series : str or None
+            Which picture of a file with several.
         """
         colour = self._config.colour
 
         def work() -> Iterator[Event]:
             try:
-                yield from self._ask_in(_opened_result, path, labels, manifest, colour)
+                yield from self._ask_in(_opened_result, path, labels, manifest, series, colour)
             except NucleisegError as error:
                 yield ResultNotOpened(error)
 

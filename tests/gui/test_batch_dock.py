@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,9 @@ from napari_nucleiseg.gui.batch_dock import BatchDock
 from napari_nucleiseg.gui.bridge import bridge_of
 from napari_nucleiseg.gui.layers import RESULT
 from napari_nucleiseg.io import read_labels
+from napari_nucleiseg.micrograph import Micrograph
 from napari_nucleiseg.samples import SAMPLES
+from napari_nucleiseg.session import ResultOpened
 
 WAIT = 120_000
 STAINED = SAMPLES["stained"].micrograph
@@ -257,6 +260,34 @@ def test_a_failed_file_says_why_and_shows_its_image(dock, viewer, folder, runs, 
     assert dock.outcome.failure.isVisibleTo(dock)
     assert dock.outcome.sentence.text() == "The file is damaged."
     qtbot.waitUntil(lambda: [layer.name for layer in viewer.layers] == ["b"])
+
+
+def test_a_result_is_opened_from_where_it_is_with_its_own_picture(
+    dock, viewer, runs, qtbot, monkeypatch, tmp_path
+):
+    """Of a slide it is an OME-Zarr; of a plate, fields of the same file are not mixed up."""
+
+    def by_blocks(files, config, settings):
+        labels = tmp_path / "a_labels.ome.zarr"
+        yield FileFinished(0, labels, tmp_path / "a_labels.json", 1, 1.0, False, ())
+        yield BatchEnded(1, 1, 0, 0, 1, 1.0)
+
+    runs(by_blocks)
+    click(qtbot, dock.run_button)
+    qtbot.waitUntil(lambda: state(dock) == "done")
+    asked = []
+    monkeypatch.setattr(dock._session, "open_result", lambda *args: asked.append(args))
+    file = dock._files[0]
+    dock._files = (replace(file, item=replace(file.item, series="A/2")),)
+    dock.table.cellDoubleClicked.emit(0, 0)
+    labels, manifest = tmp_path / "a_labels.ome.zarr", tmp_path / "a_labels.json"
+    assert asked == [(file.item.path, labels, manifest, "A/2")]
+    for series in ("A/1", "A/2", "A/1"):
+        pixels = np.zeros((20, 30), np.uint8)
+        micrograph = Micrograph(pixels, "YX", name="a", path=file.item.path, series=series)
+        event = ResultOpened(micrograph, np.ones((20, 30), np.int32), {})
+        dock._session.event.emit(event)
+    assert [x.name for x in viewer.layers if type(x) is Image] == ["a · A/1", "a · A/2"]
 
 
 def test_the_gallery_is_opened_where_there_is_one(dock, folder, runs, qtbot, monkeypatch):

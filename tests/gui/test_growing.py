@@ -14,6 +14,7 @@ from napari_nucleiseg import batch, streaming
 from napari_nucleiseg.config import SegmentConfig
 from napari_nucleiseg.events import Streamed, TileDone
 from napari_nucleiseg.gui.growing import is_slide
+from napari_nucleiseg.gui.layers import MICROGRAPH
 from napari_nucleiseg.io import open_micrograph, read_labels
 from napari_nucleiseg.segmentation import segment_now
 from napari_nucleiseg.streaming import stream
@@ -39,8 +40,8 @@ def slide(viewer, dock, fluorescence, tmp_path, monkeypatch):
     # in this process: another one would not know the small blocks
     monkeypatch.setattr(dock._session, "_work_in", lambda work, *args: work(*args))
 
-    def paced(*args):
-        for event in stream(*args, block_px=150):
+    def paced(*args, **more):
+        for event in stream(*args, block_px=150, **more):
             yield event
             # no block begins before the window has shown the last one
             if isinstance(event, TileDone):
@@ -106,3 +107,91 @@ def test_without_a_folder_nothing_begins(slide, dock, viewer, qtbot, monkeypatch
     qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
     assert dock._session.state == "idle"
     assert not labels_in(viewer)
+
+
+@pytest.fixture
+def asked(dock, monkeypatch):
+    """What the dock asks of the session, instead of the work."""
+    found: list[tuple] = []
+    monkeypatch.setattr(dock._session, "segment_file", lambda *args: found.append(args))
+    return found
+
+
+def test_what_a_person_says_of_a_file_counts_for_the_slide(
+    slide, dock, viewer, qtbot, fluorescence, tmp_path, asked
+):
+    """Axes that the file does not name, the size of its pixels; a name with several dots."""
+    path = tmp_path / "scan.1.tif"
+    grey = np.tile(fluorescence[0].pixels[::2, ::2], (2, 2))
+    tifffile.imwrite(path, np.stack([grey] * 6), photometric="minisblack", tile=(64, 64))
+    (image,) = viewer.open(str(path), plugin="napari-nucleiseg")
+    dock.images.image.setCurrentText(image.name)
+    at = dock.images.axes.findData("C")
+    dock.images.axes.setCurrentIndex(at)
+    dock.images.axes.activated.emit(at)
+    dock.images.pixel_size.setValue(0.5)
+    assert dock.images.kind == "channels"
+    qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
+    [(item, out, config)] = asked
+    assert (item.path, item.name, out) == (path, "scan.1", tmp_path / "results")
+    assert (config.axes, config.pixel_size_um) == ("CYX", 0.5)
+
+
+def test_pictures_of_one_file_have_results_of_their_own(slide, dock, qtbot, asked):
+    known = dock.layer.metadata[MICROGRAPH]
+    for series in ("A/1", "A/2"):
+        dock.layer.metadata[MICROGRAPH] = {**known, "series": series}
+        qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
+    assert [item.name for item, *_ in asked] == ["slide_A-1", "slide_A-2"]
+    assert [item.series for item, *_ in asked] == ["A/1", "A/2"]
+
+
+def test_channels_that_are_a_file_each_are_no_slide(slide, dock):
+    known = dock.layer.metadata[MICROGRAPH]
+    dock.layer.metadata[MICROGRAPH] = {**known, "files": [str(slide), str(slide)]}
+    assert not is_slide(dock.layer, "channels")
+
+
+def test_labels_that_were_deleted_do_not_come_back_with_other_work(slide, dock, viewer, qtbot):
+    session = dock._session
+
+    def look(event):
+        if isinstance(event, TileDone):
+            session.cancel()
+            SHOWN.release()
+
+    session.event.connect(look)
+    qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: session.state == "cancelled", timeout=WAIT)
+    (layer,) = labels_in(viewer)
+    viewer.layers.remove(layer)
+    session.event.emit(TileDone(1, 3))
+    assert not labels_in(viewer)
+
+
+def test_only_who_deletes_the_slide_itself_stops_its_work(slide, dock, viewer, asked, qtbot):
+    session, bridge = dock._session, dock._bridge
+    first = viewer.add_image(np.zeros((30, 30), np.uint8))
+    bridge.ask(first, ())
+    dock.images.image.setCurrentText("slide")
+    qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
+    assert bridge.asked is dock.layer
+    stopped = []
+    session._set_state("running")
+    session.cancel = lambda: stopped.append(True)
+    viewer.layers.remove(first)
+    assert not stopped
+    viewer.layers.remove(dock.layer)
+    assert stopped
+    del session.cancel
+    session._set_state("idle")
+
+
+def test_a_folder_that_cannot_be_written_to_is_said(slide, dock, qtbot, monkeypatch):
+    monkeypatch.setattr(
+        "napari_nucleiseg.gui.segment_dock.QFileDialog.getExistingDirectory",
+        lambda *_: str(slide / "inside"),
+    )
+    qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: dock._session.state == "failed", timeout=WAIT)
+    assert "The output folder cannot be written to" in dock.outcome.sentence.text()

@@ -276,3 +276,13 @@ def test_a_viewer_closes_without_a_question_while_a_view_is_looked_at(
     viewer.close()
     goes_on.set()
     qtbot.waitUntil(lambda: not live.is_at_work, timeout=WAIT)
+
+
+def test_a_pixel_size_that_is_stated_while_it_is_on_counts(dock, viewer, image, asked, qtbot):
+    switch_on(dock, qtbot)
+    wait_for_another(dock, qtbot, lambda: dock.images.pixel_size.setValue(0.5))
+    session = dock._session
+    session.config = session.config.model_copy(update={"nucleus_diameter": "8 um"})
+    qtbot.waitUntil(lambda: asked[-1][1].nucleus_diameter == "8 um", timeout=WAIT)
+    assert dock.live.is_on
+    assert dock.outcome.sentence.text() == ""

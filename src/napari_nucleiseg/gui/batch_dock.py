@@ -15,6 +15,7 @@ from .. import wording
 from ..batch_config import BatchConfig
 from ..batch_events import BatchEnded, FileBegun, FileFailed, FileFinished
 from ..batch_plan import BatchFile, BatchPlanned
+from ..batch_record import done_before
 from ..child import ChildError
 from ..errors import FileError, NucleisegError, SettingError
 from ..events import Event, TileDone
@@ -26,7 +27,7 @@ from .bridge import bridge_of
 from .closing import end_when_closed
 from .file_table import FileTable
 from .forms import shrink
-from .layers import path_of
+from .layers import path_of, series_of
 from .model_chooser import ModelChooser
 from .outcome import Outcome
 from .widgets import add_row, button, column, listen, paint_main, row, scrolled
@@ -314,9 +315,10 @@ class BatchDock(QWidget):
         if event is None and not file.is_done:
             self.outcome.say(f"{file.item.path.name} is not segmented yet.")
             return
-        labels = file.item.result(self._config.out, "_labels.tif")
-        manifest = file.item.result(self._config.out, "_labels.json")
-        self._session.open_result(file.item.path, labels, manifest)
+        if event is None:
+            event = done_before(number, file.item, self._config.out)
+        path, series = file.item.path, file.item.series
+        self._session.open_result(path, event.labels, event.manifest, series)
 
     def _open_failed(self, event: FileFailed) -> None:
         """Say why a file failed, and show its image, which may tell more."""
@@ -335,8 +337,9 @@ class BatchDock(QWidget):
         QDesktopServices.openUrl(QUrl.fromLocalFile(str((self._config.out / GALLERY).absolute())))
 
     def _show_result(self, event: ResultOpened) -> None:
-        path = event.micrograph.path
-        layer = next((x for x in self._viewer.layers if path_of(x) == path), None)
+        path, series = event.micrograph.path, event.micrograph.series
+        same = (x for x in self._viewer.layers if (path_of(x), series_of(x)) == (path, series))
+        layer = next(same, None)
         if layer is None:
             layer = self._bridge.add_micrograph(event.micrograph)
         try:

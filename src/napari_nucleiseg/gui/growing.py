@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
+from pathlib import Path, PurePath
 from typing import Any
 
 from napari.layers import Image, Labels
@@ -12,10 +14,20 @@ from napari.layers import Image, Labels
 from .. import batch
 from ..events import Event, Streamed, TileDone
 from ..io import open_micrograph
-from ..result_names import Item
+from ..result_names import Item, name_items, owner_of
 from ..session import Session
 from ..streaming import unfinished
-from .layers import MICROGRAPH, RESULT, Kind, field_shape, is_as_in_shell, path_of, placement
+from .layers import (
+    MICROGRAPH,
+    RESULT,
+    Kind,
+    field_shape,
+    is_as_in_shell,
+    path_of,
+    placement,
+    series_of,
+)
+from .planes import shell_settings
 
 
 def is_slide(layer: Image, kind: Kind) -> bool:
@@ -23,7 +35,9 @@ def is_slide(layer: Image, kind: Kind) -> bool:
     height, width = field_shape(layer)
     is_lazy = layer.multiscale or not hasattr(layer.data, "base")
     is_large = height * width > batch.STREAM_PIXELS
-    return is_large and is_lazy and kind != "stack" and is_as_in_shell(layer)
+    # channels that are a file each lie in no file together
+    is_one_file = not layer.metadata.get(MICROGRAPH, {}).get("files")
+    return is_large and is_lazy and is_one_file and kind != "stack" and is_as_in_shell(layer)
 
 
 def default_folder(layer: Image) -> Path:
@@ -46,10 +60,12 @@ class Slides:
         self._viewer, self._session = viewer, session
         self._image: weakref.ref[Image] | None = None
         self._target = Path()
+        self._is_at_work = False
         self._layers: weakref.WeakKeyDictionary[Image, weakref.ref[Labels]] = (
             weakref.WeakKeyDictionary()
         )
         session.event.connect(self._on_event)
+        session.state_changed.connect(self._on_state)
 
     def segment(self, layer: Image, out: Path, settings: dict[str, Any]) -> Path:
         """Segment the file of a layer into a folder, as the command line does.
@@ -71,14 +87,16 @@ class Slides:
         path = path_of(layer)
         if path is None:
             raise TypeError(f"{layer.name} has no file")
-        series = layer.metadata.get(MICROGRAPH, {}).get("series") or None
-        item = Item(path, path.name.partition(".")[0], series=series)
+        item = _item_of(layer, path, out)
         self._image, self._target = weakref.ref(layer), item.result(out, "_labels.ome.zarr")
         before = self.labels_of(layer)
         if before is not None:
             # its file is about to change
             self._viewer().layers.remove(before)
-        config = self._session.config.model_copy(update=settings)
+        # what a person says of its axes and its pixels counts for the file, too
+        said = shell_settings(layer, ()) or {}
+        config = self._session.config.model_copy(update={**settings, **said})
+        self._is_at_work = True
         self._session.segment_file(item, out, config)
         return unfinished(self._target)
 
@@ -95,7 +113,7 @@ class Slides:
     def _on_event(self, event: Event) -> None:
         image = None if self._image is None else self._image()
         viewer = self._viewer()
-        if image is None or viewer is None or image not in viewer.layers:
+        if not self._is_at_work or image is None or viewer is None or image not in viewer.layers:
             return
         if isinstance(event, TileDone) and unfinished(self._target).is_dir():
             labels = self.labels_of(image)
@@ -109,6 +127,11 @@ class Slides:
                 labels = self._show(image, event.path)
             labels.data = _levels(event.path)
             labels.metadata = {RESULT: event.manifest}
+
+    def _on_state(self, state: str) -> None:
+        """Hear of blocks no more: those to come are of other work."""
+        if state in ("done", "cancelled", "failed"):
+            self._is_at_work = False
 
     def _show(self, image: Image, path: Path) -> Labels:
         """Add the labels of a file above their slide; they stay in the file."""
@@ -125,6 +148,15 @@ class Slides:
         viewer.layers.insert(viewer.layers.index(image) + 1, labels)
         self._layers[image] = weakref.ref(labels)
         return labels
+
+
+def _item_of(layer: Image, path: Path, out: Path) -> Item:
+    """Name the results of a layer's file as the command line does; each picture has its own."""
+    [item] = name_items([(path, PurePath())], partial(owner_of, out))
+    series = series_of(layer)
+    if not series:
+        return item
+    return replace(item, name=f"{item.name}_{series.replace('/', '-')}", series=series)
 
 
 def _levels(path: Path) -> Any:

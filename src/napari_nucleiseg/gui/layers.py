@@ -127,6 +127,11 @@ def path_of(layer: Layer) -> Path | None:
     return Path(path) if path else None
 
 
+def series_of(layer: Layer) -> str:
+    """Which picture of a file with several a layer shows; empty where there is one."""
+    return str(layer.metadata.get(MICROGRAPH, {}).get("series") or "")
+
+
 def file_of(layer: Layer) -> Path | None:
     """File that napari's own reader made a layer of and that ours can read, too."""
     path, source = layer.source.path, layer.source

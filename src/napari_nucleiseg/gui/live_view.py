@@ -23,7 +23,7 @@ from .bridge import Bridge, run_in_child
 from .closing import when_closed
 from .image_chooser import ImageChooser
 from .job import run_beside
-from .layers import RESULT, placement, plane_of
+from .layers import RESULT, pixel_size_um, placement, plane_of
 from .live_source import live_source
 from .view import camera_of, seen_of
 from .widgets import button, listen, text
@@ -63,7 +63,7 @@ class LiveView(QObject):
         self._layer: Labels | None = None
         self._image: Image | None = None
         self._is_hidden = False
-        # what tells that pixels are others: the layer's data, meaning and plane
+        # what tells that pixels are others: the layer's data, meaning, plane and size
         self._pixels: tuple[Any, ...] = ()
         self._source: Any = None
         self._number = 0
@@ -189,7 +189,7 @@ class LiveView(QObject):
         """Copy the pixels, where they are others than at the last look."""
         kind = self._images.kind
         plane = plane_of(image, self._viewer.dims.current_step) if kind == "stack" else ()
-        pixels = (image, image.data, kind, plane)
+        pixels = (image, image.data, kind, plane, pixel_size_um(image))
         before = self._pixels
         if (
             not before

@@ -422,6 +422,8 @@ class SegmentDock(QWidget):
             self, "Folder for the label image of this large picture", str(default_folder(layer))
         )
         if folder:
+            # whoever deletes the image stops the work
+            self._bridge.ask(layer, ())
             part = self._bridge.slides.segment(layer, Path(folder), self.images.settings)
             self.outcome.say(
                 f"Segmented block by block into {part.parent}; if it is stopped, Segment goes on "
