@@ -246,7 +246,7 @@ def test_a_worse_model_is_kept_apart_and_named_so(parent, tmp_path):
     assert card.name == "wild-not-better"
     assert "not recommended" in card.title
     assert card.card["recommended"] is False
-    assert worse.reason.startswith(("It is hardly better", "It has unlearned"))
+    assert worse.reason.startswith(("It is worse", "It is hardly better", "It has unlearned"))
 
 
 @pytest.mark.slow
@@ -272,7 +272,7 @@ def compared(where, before, after):
         ((0.5, 0.7), (0.600, 0.100), "anything", "It is better"),
         ((0.5, 0.509), (0.600, 0.700), "nothing", "It is hardly better"),
         ((0.5, 0.5), (0.600, 0.700), "nothing", "It is hardly better"),
-        ((0.7, 0.5), (0.600, 0.600), "anything", "It is hardly better"),
+        ((0.7, 0.5), (0.600, 0.600), "anything", "It is worse"),
     ],
 )
 def test_the_verdict_weighs_new_against_old(own, old, may_forget, said):

@@ -7,6 +7,7 @@ import pytest
 
 from napari_nucleiseg import SegmentConfig
 from napari_nucleiseg.batch_config import BatchConfig
+from napari_nucleiseg.batch_plan import BatchPlanned
 from napari_nucleiseg.comparing import Annotated, Compared, Row, compare
 from napari_nucleiseg.errors import NucleisegError
 from napari_nucleiseg.events import Notice, Segmented, TileDone
@@ -295,7 +296,8 @@ def test_a_batch_that_was_paused_ends_when_the_window_closes(tmp_path):
         yield from (TileDone(n, 3) for n in (1, 2, 3))
 
     session = Session(run=later, work_in=goes_on)
-    session.run_batch((), BatchConfig(out=tmp_path))
+    session.event.emit(BatchPlanned((), None, (), BatchConfig(out=tmp_path)))
+    session.run_batch()
     [task] = later.tasks
     assert next(task.events) == TileDone(1, 3)
     session.pause()
@@ -305,5 +307,5 @@ def test_a_batch_that_was_paused_ends_when_the_window_closes(tmp_path):
     session.close()
     assert next(task.events) == TileDone(3, 3)
     # the next one does not begin paused
-    session.run_batch((), BatchConfig(out=tmp_path))
+    session.run_batch()
     assert not session.is_paused

@@ -48,11 +48,14 @@ class BatchPlanned(Event):
         How long those that are not done will take, by the speed on the model's card.
     problems : tuple of str
         What cannot be looked into, in sentences.
+    config : BatchConfig
+        What it was made for.
     """
 
     files: tuple[BatchFile, ...]
     seconds: float | None
     problems: tuple[str, ...]
+    config: BatchConfig
 
 
 def plan_batch(config: BatchConfig, settings: SegmentConfig) -> Iterator[Event]:
@@ -86,7 +89,7 @@ def plan_batch(config: BatchConfig, settings: SegmentConfig) -> Iterator[Event]:
         names = ", ".join(path.name for path in found.skipped[:3])
         more = f" and {len(found.skipped) - 3} more" if len(found.skipped) > 3 else ""
         problems.append(f"Left out, as they are no images of a known format: {names}{more}")
-    yield BatchPlanned(files, seconds, tuple(problems))
+    yield BatchPlanned(files, seconds, tuple(problems), config)
 
 
 def look_at(

@@ -21,12 +21,13 @@ from psygnal import Signal
 
 from .batch import prepare_folder, segment_file
 from .batch_config import BatchConfig
-from .batch_plan import BatchFile, plan_batch
+from .batch_plan import BatchPlanned, plan_batch
+from .batch_progress import BatchProgress
 from .batch_run import run_batch
 from .channels import propose_channel
 from .comparing import Annotated, Compared, compare
 from .config import JoinConfig, SegmentConfig
-from .errors import FileError, NucleisegError, ShapeError
+from .errors import FileError, NucleisegError, SettingError, ShapeError
 from .events import Event, Notice, Segmented
 from .io import Colour, open_micrograph, read_labels, read_micrograph, with_colour
 from .judging import judge_folders
@@ -316,6 +317,14 @@ class Session:
         self._newest: dict[str, Task] = {}
         self._going = threading.Event()
         self._going.set()
+        self._batch: BatchProgress | None = None
+        # before any dock hears an event, so that those opened later know as much
+        self.event.connect(self._note)
+
+    @property
+    def batch(self) -> BatchProgress | None:
+        """The last folder run, or the plan of the next one."""
+        return self._batch
 
     @property
     def state(self) -> State:
@@ -531,26 +540,28 @@ class Session:
 
         self._start("plan", "Looking for images", work())
 
-    def run_batch(self, files: Sequence[BatchFile], config: BatchConfig) -> None:
-        """Segment files with the session's settings; between two steps it can be paused.
-
-        Parameters
-        ----------
-        files : sequence of BatchFile
-            Those of `BatchPlanned`.
-        config : BatchConfig
-        """
-        chosen = self._config
+    def run_batch(self) -> None:
+        """Segment the files of the plan with the session's settings; it can be paused."""
+        batch, chosen = self._batch, self._config
+        if batch is None:
+            raise SettingError("There is no folder to segment", "", "Look for its files first")
         self._going.set()
+        batch.begin()
 
         def work() -> Iterator[Event]:
-            events = self._work_in(run_batch, files, config, chosen)
+            events = self._work_in(run_batch, batch.files, batch.config, chosen)
             with closing(cast("Generator[Event, None, None]", events)):
                 for event in events:
                     yield event
                     self._wait_to_go_on()
 
         self._start("main", BATCH, work())
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, BatchPlanned):
+            self._batch = BatchProgress(event)
+        elif self._batch is not None and self.doing == BATCH and self.is_busy:
+            self._batch.take(event)
 
     @property
     def is_paused(self) -> bool:
@@ -560,10 +571,14 @@ class Session:
     def pause(self) -> None:
         """Let a batch wait after its current step."""
         self._going.clear()
+        if self._batch is not None:
+            self._batch.pause()
 
     def go_on(self) -> None:
         """Let a batch that waits go on."""
         self._going.set()
+        if self._batch is not None:
+            self._batch.go_on()
 
     def _wait_to_go_on(self) -> None:
         """Wait in the thread of the work; one that is cancelled goes on, to its end."""

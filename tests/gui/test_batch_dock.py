@@ -251,6 +251,69 @@ def test_a_run_to_the_end(dock, runs, qtbot):
     assert dock.run_button.isEnabled()
 
 
+def test_of_many_failed_files_the_table_tells_and_not_a_wall_of_words(dock, runs, qtbot):
+    def fails(files, config, settings):
+        for number in range(3):
+            yield FileBegun(number)
+            yield FileFailed(number, "The file is damaged")
+        yield BatchEnded(3, 0, 0, 3, 0, 3.0)
+
+    runs(fails)
+    click(qtbot, dock.run_button)
+    qtbot.waitUntil(lambda: state(dock) == "done")
+    assert "3 files failed. Double-click one" in dock.outcome.notices.text()
+    assert "damaged" not in dock.outcome.notices.text()
+
+
+def contents(dock):
+    """What a person sees of a run."""
+    table = dock.table
+    cells = [[table.item(i, k).text() for k in range(3)] for i in range(table.rowCount())]
+    texts = (dock.outcome.result.text(), dock.outcome.notices.text(), dock.outcome.state.text())
+    shown = [w.isVisibleTo(dock) for w in (table, dock.gallery_button, dock._running)]
+    return cells, texts, shown, dock.bar.value()
+
+
+def opened_anew(dock, viewer):
+    """Close a dock by its X and open another one."""
+    dock.parent().close()
+    other = BatchDock(viewer)
+    viewer.window.add_dock_widget(other, name="Batch")
+    return other
+
+
+@pytest.mark.parametrize("other", [finds_two, None], ids=["run", "list"])
+def test_a_dock_that_is_opened_later_shows_the_last_run(dock, viewer, runs, qtbot, other):
+    if other is not None:
+        runs(other)
+        click(qtbot, dock.run_button)
+        qtbot.waitUntil(lambda: state(dock) == "done")
+    else:
+        click(qtbot, dock.look_button)
+        qtbot.waitUntil(lambda: dock.table.rowCount() == 3)
+    before = contents(dock)
+    assert contents(opened_anew(dock, viewer)) == before
+
+
+def test_a_dock_that_is_opened_while_it_runs_goes_on(dock, viewer, runs, qtbot, folder):
+    steps = Steps()
+    runs(steps)
+    click(qtbot, dock.run_button)
+    qtbot.waitUntil(lambda: steps.asked == 1)
+    steps.go_on.release()
+    qtbot.waitUntil(lambda: dock.table.status(0) == "tile 1 of 8")
+    later = opened_anew(dock, viewer)
+    assert later.table.rowCount() == 3
+    assert later.table.status(0) == "running"
+    assert later._running.isVisibleTo(later)
+    steps.go_on.release()
+    qtbot.waitUntil(lambda: later.table.status(0) == "tile 2 of 8")
+    click(qtbot, later.cancel_button)
+    steps.go_on.release(8)
+    qtbot.waitUntil(lambda: state(later) == "cancelled")
+    assert later.outcome.result.text() == "0 of 3 files done. Run goes on with the rest."
+
+
 def test_a_failed_file_says_why_and_shows_its_image(dock, viewer, folder, runs, qtbot):
     shutil.copy(STAINED, folder / "b.png")
     runs(finds_two)
@@ -277,8 +340,10 @@ def test_a_result_is_opened_from_where_it_is_with_its_own_picture(
     qtbot.waitUntil(lambda: state(dock) == "done")
     asked = []
     monkeypatch.setattr(dock._session, "open_result", lambda *args: asked.append(args))
-    file = dock._files[0]
-    dock._files = (replace(file, item=replace(file.item, series="A/2")),)
+    batch = dock._session.batch
+    file = batch.files[0]
+    of_series = (replace(file, item=replace(file.item, series="A/2")),)
+    batch.plan = replace(batch.plan, files=of_series)
     dock.table.cellDoubleClicked.emit(0, 0)
     labels, manifest = tmp_path / "a_labels.ome.zarr", tmp_path / "a_labels.json"
     assert asked == [(file.item.path, labels, manifest, "A/2")]

@@ -136,10 +136,8 @@ def verdict(
     own, *rest = comparisons
     change = f"AP {own.before['ap']:.3f} before, {own.after['ap']:.3f} after"
     if own.gain <= LEAST_GAIN:
-        return (
-            False,
-            f"It is hardly better, if at all, on corrections that it has not seen ({change})",
-        )
+        how = "worse" if own.gain < -LEAST_GAIN else "hardly better, if at all,"
+        return False, f"It is {how} on corrections that it has not seen ({change})"
     for other in rest:
         if other.gain < -TOLERATED[config.may_forget]:
             return False, (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from pathlib import Path
 from typing import Any
 
 from napari.utils.theme import get_theme
@@ -14,7 +14,8 @@ from qtpy.QtWidgets import QLineEdit, QProgressBar, QVBoxLayout, QWidget
 from .. import wording
 from ..batch_config import BatchConfig
 from ..batch_events import BatchEnded, FileBegun, FileFailed, FileFinished
-from ..batch_plan import BatchFile, BatchPlanned
+from ..batch_plan import BatchPlanned
+from ..batch_progress import BatchProgress
 from ..batch_record import done_before
 from ..child import ChildError
 from ..errors import FileError, NucleisegError, SettingError
@@ -32,7 +33,6 @@ from .model_chooser import ModelChooser
 from .outcome import Outcome
 from .widgets import add_row, button, column, listen, paint_main, row, scrolled
 
-_FAILURES_SHOWN = 3
 # pattern and folder of the results belong to one task, these to a person
 _KEPT = {"recursive", "overlay", "table", "resume", "folder"}
 
@@ -50,15 +50,9 @@ class BatchDock(QWidget):
         super().__init__()
         self._bridge = bridge_of(napari_viewer)
         self._viewer, self._session = self._bridge.viewer, self._bridge.session
-        self._files: tuple[BatchFile, ...] = ()
-        # what was looked for last, and whether it shall run as soon as it is found
-        self._config = BatchConfig()
+        # whether what is looked for shall run as soon as it is found
         self._runs_then = False
         self._looks = False
-        self._finished: dict[int, FileFinished] = {}
-        self._failed: dict[int, FileFailed] = {}
-        self._number, self._share = 0, 0.0
-        self._began, self._waited, self._paused_at = 0.0, 0.0, 0.0
 
         self.outcome = Outcome()
         self.form = BatchForm()
@@ -81,9 +75,8 @@ class BatchDock(QWidget):
         self.models.show_models()
         self._recall()
         self._show_channel()
-        self.table.hide()
-        self.gallery_button.hide()
         self._show_state(self._session.state)
+        self._show_batch()
         self._paint()
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
@@ -160,31 +153,41 @@ class BatchDock(QWidget):
 
     def _show_stopped(self) -> None:
         """Say what is done of a run that did not come to its end."""
-        for line in range(self.table.rowCount()):
-            if line not in self._finished and self.table.status(line) != "failed":
+        batch = self._session.batch
+        if batch is None:
+            return
+        for line in range(len(batch.files)):
+            if line not in batch.finished and line not in batch.failed:
                 self.table.say(line, "waiting")
-        if self._files:
-            done = len(self._finished)
-            self.outcome.say_result(
-                f"{done} of {_files(len(self._files))} done. Run goes on with the rest."
-            )
+        done = f"{len(batch.finished)} of {_files(len(batch.files))} done"
+        self.outcome.say_result(f"{done}. Run goes on with the rest.")
 
-    def _show_progress(self) -> None:
-        weights = [file.megapixels or 1.0 for file in self._files]
-        weights = [0.0 if i in self._already_done else w for i, w in enumerate(weights)]
-        total = sum(weights) or 1.0
-        at = self._number
-        done = sum(weights[:at]) + (weights[at] * self._share if at < len(weights) else 0.0)
-        share = min(done / total, 1.0)
-        self.bar.setValue(round(1000 * share))
-        seconds = time.monotonic() - self._began - self._waited
-        left = wording.time_left(share, seconds)
+    def _show_progress(self, batch: BatchProgress) -> None:
+        self.bar.setValue(round(1000 * batch.share))
+        left = wording.time_left(batch.share, batch.seconds)
         state = "paused" if self._session.is_paused else "running"
-        self.outcome.say_state(state, f"file {at + 1} of {len(self._files)}{left}")
+        self.outcome.say_state(state, f"file {batch.number + 1} of {len(batch.files)}{left}")
 
-    @property
-    def _already_done(self) -> set[int]:
-        return {number for number, event in self._finished.items() if event.was_done}
+    def _show_batch(self) -> None:
+        """Show a run, or a plan, as a dock does that was open all the time."""
+        batch = self._session.batch
+        self.table.setVisible(batch is not None)
+        self._show_gallery_button()
+        if batch is None:
+            return
+        self.table.show_files(batch.files)
+        for event in (*batch.finished.values(), *batch.failed.values()):
+            self._show_file(event)
+        is_own = self._session.doing == BATCH
+        if is_own and self._session.is_busy:
+            self.table.say(batch.number, "running")
+            self._show_progress(batch)
+        elif batch.ended is not None:
+            self._show_end(batch.ended)
+        elif is_own and self._session.state in ("cancelled", "failed"):
+            self._show_stopped()
+        else:
+            self._show_plan(batch.plan)
 
     def _paint(self) -> None:
         """Take the colours of napari's theme."""
@@ -210,9 +213,9 @@ class BatchDock(QWidget):
         if not self.form.has_folder:
             self._fail(SettingError("No folder is chosen", "", "Name the folder of the images"))
             return
-        self._config, self._runs_then, self._looks = self.form.config, runs_then, True
+        self._runs_then, self._looks = runs_then, True
         self.outcome.say_state("running", "looking for images")
-        self._session.plan_batch(self._config)
+        self._session.plan_batch(self.form.config)
 
     def _fail(self, error: Exception) -> None:
         self._looks = False
@@ -226,6 +229,9 @@ class BatchDock(QWidget):
     def _on_event(self, event: Event) -> None:
         if isinstance(event, BatchPlanned):
             self._looks = False
+            self.table.show_files(event.files)
+            self.table.show()
+            self._show_gallery_button()
             self._show_plan(event)
             if self._runs_then and not self._session.is_busy:
                 self._start()
@@ -239,41 +245,48 @@ class BatchDock(QWidget):
             self._on_progress(event)
 
     def _on_progress(self, event: Event) -> None:
+        batch = self._session.batch
+        if batch is None:
+            return
         if isinstance(event, FileBegun):
-            self._number, self._share = event.number, 0.0
             self.table.say(event.number, "running")
             self.table.show_line(event.number)
-            self._show_progress()
+            self._show_progress(batch)
         elif isinstance(event, TileDone):
-            self._share = event.done / event.total
-            self.table.say(self._number, f"tile {event.done} of {event.total}")
-            self._show_progress()
-        elif isinstance(event, FileFinished):
-            self._finished[event.number] = event
-            status = "done already" if event.was_done else "done"
-            about = "Double-click to open it with its nuclei"
-            status += " (see note)" if event.notices else ""
-            more = "\n".join((*event.notices, about))
-            self.table.say(event.number, status, more, event.nuclei)
-        elif isinstance(event, FileFailed):
+            self.table.say(batch.number, f"tile {event.done} of {event.total}")
+            self._show_progress(batch)
+        elif isinstance(event, FileFinished | FileFailed):
+            self._show_file(event)
+        elif isinstance(event, BatchEnded):
+            self._show_end(event)
+
+    def _show_file(self, event: FileFinished | FileFailed) -> None:
+        if isinstance(event, FileFailed):
             about = "Double-click to see why, and the image if it can be opened"
             self.table.say(event.number, "failed", f"{event.reason}\n{about}")
-            self._failed[event.number] = event
-        elif isinstance(event, BatchEnded):
-            self.bar.setValue(1000)
-            self.outcome.say_result(_summary(event))
-            for failed in list(self._failed.values())[:_FAILURES_SHOWN]:
-                self.outcome.say(f"{self._files[failed.number].item.path.name}: {failed.reason}")
-            if len(self._failed) > _FAILURES_SHOWN:
-                self.outcome.say("Double-click one of the others to see why it failed.")
-            self.outcome.say(f"Results are in {self._config.out}")
-            self._show_gallery_button()
+            return
+        status = "done already" if event.was_done else "done"
+        about = "Double-click to open it with its nuclei"
+        status += " (see note)" if event.notices else ""
+        more = "\n".join((*event.notices, about))
+        self.table.say(event.number, status, more, event.nuclei)
+
+    def _show_end(self, event: BatchEnded) -> None:
+        batch = self._session.batch
+        self.bar.setValue(1000)
+        self.outcome.say_result(_summary(event))
+        if batch is not None and len(batch.failed) == 1:
+            [failed] = batch.failed.values()
+            self.outcome.say(f"{batch.files[failed.number].item.path.name}: {failed.reason}")
+        elif batch is not None and batch.failed:
+            # all reasons would leave no room for the table
+            said = f"{_files(len(batch.failed))} failed. Double-click one in the table to see why."
+            self.outcome.say(said)
+        if batch is not None:
+            self.outcome.say(f"Results are in {batch.config.out}")
+        self._show_gallery_button()
 
     def _show_plan(self, plan: BatchPlanned) -> None:
-        self._files, self._finished, self._failed = plan.files, {}, {}
-        self._show_gallery_button()
-        self.table.show_files(plan.files)
-        self.table.show()
         done = sum(file.is_done for file in plan.files)
         parts = [_files(len(plan.files))]
         known = [file.megapixels for file in plan.files if file.megapixels is not None]
@@ -291,50 +304,55 @@ class BatchDock(QWidget):
         self.outcome.say_result("")
         self.outcome.result.hide()
         self.bar.setValue(0)
-        self._number, self._share = 0, 0.0
-        self._began, self._waited = time.monotonic(), 0.0
-        self._session.run_batch(self._files, self._config)
+        self._session.run_batch()
 
     def _pause(self) -> None:
         if self._session.is_paused:
-            self._waited += time.monotonic() - self._paused_at
             self._session.go_on()
         else:
-            self._paused_at = time.monotonic()
             self._session.pause()
         self.pause_button.setText("Go on" if self._session.is_paused else "Pause")
-        self._show_progress()
+        if self._session.batch is not None:
+            self._show_progress(self._session.batch)
 
     def _open(self, number: int) -> None:
         """Open a file with its nuclei, also while others are segmented."""
-        event = self._finished.get(number)
-        file = self._files[number]
-        if number in self._failed:
-            self._open_failed(self._failed[number])
+        batch = self._session.batch
+        if batch is None:
+            return
+        event, file = batch.finished.get(number), batch.files[number]
+        if number in batch.failed:
+            self._open_failed(batch.failed[number], file.item.path)
             return
         if event is None and not file.is_done:
             self.outcome.say(f"{file.item.path.name} is not segmented yet.")
             return
         if event is None:
-            event = done_before(number, file.item, self._config.out)
+            event = done_before(number, file.item, batch.config.out)
         path, series = file.item.path, file.item.series
         self._session.open_result(path, event.labels, event.manifest, series)
 
-    def _open_failed(self, event: FileFailed) -> None:
+    def _open_failed(self, event: FileFailed, path: Path) -> None:
         """Say why a file failed, and show its image, which may tell more."""
         error = FileError(event.reason)
         error.__cause__ = ChildError(event.traceback)
         self.outcome.fail(error)
-        path = self._files[event.number].item.path
         if all(path_of(layer) != path for layer in self._viewer.layers):
             self._session.open_beside(path)
 
     def _show_gallery_button(self) -> None:
-        self.gallery_button.setVisible((self._config.out / GALLERY).is_file())
+        gallery = self._gallery
+        self.gallery_button.setVisible(gallery is not None and gallery.is_file())
 
     def _open_gallery(self) -> None:
         """Show the page of the last run into this folder."""
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str((self._config.out / GALLERY).absolute())))
+        if self._gallery is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._gallery)))
+
+    @property
+    def _gallery(self) -> Path | None:
+        batch = self._session.batch
+        return None if batch is None else (batch.config.out / GALLERY).absolute()
 
     def _show_result(self, event: ResultOpened) -> None:
         path, series = event.micrograph.path, event.micrograph.series

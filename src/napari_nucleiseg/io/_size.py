@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ._decoding import DAMAGE
+from ._decoding import DAMAGE, listening
 
 
 def size_of(path: Path) -> tuple[int, int] | None:
@@ -19,7 +19,8 @@ def size_of(path: Path) -> tuple[int, int] | None:
             shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
             return (int(shape[-2]), int(shape[-1])) if len(shape) > 1 else None
         if path.suffix.lower() in (".tif", ".tiff"):
-            with tifffile.TiffFile(path) as tif:
+            # of what is damaged its reader will tell
+            with listening("tifffile"), tifffile.TiffFile(path) as tif:
                 page = tif.pages.first
                 return int(page.imagelength), int(page.imagewidth)
         with Image.open(path) as image:
