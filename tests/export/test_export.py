@@ -17,7 +17,7 @@ from pycocotools.coco import COCO
 from skimage.draw import polygon2mask
 
 from napari_nucleiseg.errors import DependencyError, SettingError, ShapeError
-from napari_nucleiseg.export import EXPORTERS, ending, endings, export_names, write_exports
+from napari_nucleiseg.export import EXPORTERS, ending_of, endings, export_names, write_exports
 
 # pycocotools decodes in the way of an earlier NumPy
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -113,7 +113,7 @@ def export(request) -> str:
 
 def test_every_nucleus_comes_back_pixel_for_pixel(hard, export, tmp_path):
     [path] = written(hard, tmp_path, export)
-    assert path.name == f"a{ending(export)}"
+    assert path.name == f"a{ending_of(export)}"
     check(path, export, hard)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 

@@ -51,7 +51,7 @@ def ready(names: Iterable[str]) -> None:
         EXPORTERS[name]()
 
 
-def ending(name: str) -> str:
+def ending_of(name: str) -> str:
     """What the file of an export is called after the name of the micrograph."""
     text: str = EXPORTERS.module(name).ENDING
     return text
@@ -59,7 +59,7 @@ def ending(name: str) -> str:
 
 def endings() -> tuple[str, ...]:
     """The endings of all exports."""
-    return tuple(ending(name) for name in EXPORTERS.names())
+    return tuple(ending_of(name) for name in EXPORTERS.names())
 
 
 def write_exports(
@@ -98,6 +98,6 @@ def write_exports(
             "Export each plane as a label image of its own",
         )
     for export in export_names(exports):
-        path = out / f"{name}{ending(export)}"
+        path = out / f"{name}{ending_of(export)}"
         EXPORTERS[export]()(path, labels, image)
         yield ExportSaved(path, f"for {EXPORTERS.module(export).TITLE}")

@@ -16,7 +16,7 @@ import numpy as np
 from ..files import write_text
 from ..io import needed
 
-TITLE = "COCO (instances)"
+TITLE = "COCO"
 ENDING = "_coco.json"
 
 

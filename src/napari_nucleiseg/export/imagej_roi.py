@@ -20,7 +20,7 @@ from ..files import write_whole
 from ..io import needed
 from ._outlines import Outline, Ring, outlines
 
-TITLE = "Fiji and ImageJ (ROIs)"
+TITLE = "Fiji"
 ENDING = "_rois.zip"
 # positions have 16 bits, of which ImageJ reads the highest as negative numbers
 _FURTHEST = 60535
