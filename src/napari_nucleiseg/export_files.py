@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from .errors import FileError, ShapeError
 from .events import Event, Notice
 from .export import ExportSaved, export_names, ready, write_exports
-from .io import is_zarr, open_micrograph, read_labels
+from .io import STACK_SUFFIXES, is_zarr, open_micrograph, read_labels
 from .io._size import size_of
 from .label_files import label_files
 from .result_names import owner_of
@@ -84,13 +84,23 @@ def export_files(inputs: Sequence[Path], out: Path, exports: Sequence[str]) -> I
 
 def _see_that_it_fits(path: Path) -> None:
     """Raise if a label image is a stack or too large, before it is read."""
-    size = open_micrograph(path).shape if is_zarr(path) else size_of(path)
+    is_array = is_zarr(path)
+    size = open_micrograph(path).shape if is_array else size_of(path) if path.is_file() else None
     if size is not None and size[0] * size[1] > MOST_PIXELS:
         raise ShapeError(
             f"Label images of more than {MOST_PIXELS // 1_000_000} megapixels cannot be exported",
             f"{path.name} is {size[0]}×{size[1]}",
             "Export a part of it that is saved as a label image of its own",
         )
+    if is_array or path.suffix.lower() in STACK_SUFFIXES:
+        axes = open_micrograph(path).axes
+        if "Z" in axes or "T" in axes:
+            raise ShapeError(
+                "Only a single plane can be exported",
+                f"{path.name} is a stack of {'time points' if 'T' in axes else 'focal planes'}",
+                "Save each plane as a label image of its own; time points go to TrackMate in Fiji "
+                "by nucleiseg tracks",
+            )
 
 
 def _image_of(path: Path, name: str) -> str:
