@@ -86,10 +86,10 @@ def _rings_of_pieces(pieces: np.ndarray) -> Iterator[tuple[int, list[Ring]]]:
     every = every[order]
     after = np.searchsorted(every, np.concatenate(following)[order]).tolist()
     is_corner = np.concatenate(turns)[order].tolist()
-    pixel, side = every // 4, every % 4
+    pixel, turn = every // 4, every % 4
     # the corner in which a side ends; the padding is one pixel wide
-    x = (pixel % width - 1 + np.isin(side, (0, 1))).tolist()
-    y = (pixel // width - 1 + np.isin(side, (1, 2))).tolist()
+    x = (pixel % width - 1 + np.isin(turn, (0, 1))).tolist()
+    y = (pixel // width - 1 + np.isin(turn, (1, 2))).tolist()
     owner = flat[pixel].tolist()
     found: dict[int, list[Ring]] = {}
     seen = bytearray(len(after))
