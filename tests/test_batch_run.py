@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ from napari_nucleiseg.batch_config import BatchConfig
 from napari_nucleiseg.batch_events import BatchEnded, FileBegun, FileFailed, FileFinished
 from napari_nucleiseg.batch_plan import BatchPlanned, plan_batch
 from napari_nucleiseg.batch_run import run_batch
-from napari_nucleiseg.config import SegmentConfig
-from napari_nucleiseg.errors import NucleisegError
+from napari_nucleiseg.config import JoinConfig, SegmentConfig
+from napari_nucleiseg.errors import DependencyError, NucleisegError, SettingError
 from napari_nucleiseg.inputs import find_items
 from napari_nucleiseg.io import read_labels, read_micrograph
 from napari_nucleiseg.io._size import size_of
@@ -168,6 +169,51 @@ def test_all_are_done_again_where_that_is_wished(folder, tmp_path):
     for _ in range(2):
         [finished] = of(run(config), FileFinished)
         assert not finished.was_done
+
+
+@pytest.mark.slow
+def test_exports_are_written_beside_the_labels_and_belong_to_what_is_done(folder, tmp_path):
+    out = tmp_path / "out"
+    exports = ("geojson", "imagej-roi", "coco")
+    config = BatchConfig(folder=folder, pattern="a.png", out=out, exports=exports)
+    [finished] = of(run(config), FileFinished)
+    assert [path.name for path in finished.exports] == ["a.geojson", "a_rois.zip", "a_coco.json"]
+    record = json.loads((out / "a_labels.json").read_text())
+    assert record["written"] == ["a_labels.tif", "a.geojson", "a_rois.zip", "a_coco.json"]
+    labels = read_labels(out / "a_labels.tif").image
+    features = json.loads((out / "a.geojson").read_text())["features"]
+    assert [f["properties"]["measurements"]["Label"] for f in features] == (
+        np.unique(labels[labels > 0]).tolist()
+    )
+    assert json.loads((out / "a_coco.json").read_text())["images"][0]["file_name"] == "a.png"
+    [again] = of(run(config), FileFinished)
+    assert again.was_done
+    assert sorted(again.exports) == sorted(finished.exports)
+    # what is gone is not done; without being asked for it is not missed
+    (out / "a_rois.zip").unlink()
+    assert [file.is_done for file in planned(config).files] == [False]
+    fewer = config.model_copy(update={"exports": ("geojson",)})
+    assert [file.is_done for file in planned(fewer).files] == [True]
+    # results are no images that were left out
+    beside = BatchConfig(folder=out, out=out)
+    with pytest.raises(NucleisegError, match="holds no micrographs"):
+        planned(beside)
+
+
+def test_exports_that_cannot_be_end_a_run_before_it_begins(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    joined = JoinConfig(join="z")
+    for options, joining in (({}, joined), ({"by_blocks": True}, None)):
+        config = BatchConfig(out=out, exports=("coco",), **options)
+        with pytest.raises(SettingError, match="in one plane"):
+            list(run_batch((), config, TORCH, joining))
+    monkeypatch.setitem(sys.modules, "roifile", None)
+    config = BatchConfig(out=out, exports=("imagej_roi",))
+    with pytest.raises(DependencyError, match=r"napari-nucleiseg\[export\]"):
+        list(run_batch((), config, TORCH))
+    with pytest.raises(SettingError, match="Known: coco"):
+        BatchConfig(out=out, exports=("svg",))
+    assert not out.exists()
 
 
 def test_an_output_folder_that_cannot_be_written_to_ends_it_before_it_begins(folder, tmp_path):

@@ -79,13 +79,12 @@ TIMED = {"summary.csv", "gallery.html"}
 
 
 def test_results_are_those_of_one_process(shared, folder, tmp_path):
-    options = {"overlay": True, "table": True}
+    options = {"overlay": True, "table": True, "exports": ("geojson", "imagej_roi")}
     one = run(folder, tmp_path / "one", **options)
     two = run(folder, tmp_path / "two", workers=2, **options)
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
-    assert {"a_labels.tif", "a_labels.json", "a_overlay.png", "a_nuclei.csv"} < set(
-        contents(tmp_path / "two")
-    )
+    names = {"a_labels.tif", "a_labels.json", "a_overlay.png", "a_nuclei.csv"}
+    assert names | {"a.geojson", "a_rois.zip"} < set(contents(tmp_path / "two"))
     assert sorted(e.number for e in of(two, FileBegun)) == [0, 1, 2, 3]
     assert sorted(e.number for e in of(two, FileFinished)) == [0, 2, 3]
     [[ours], [theirs]] = [of(events, FileFailed) for events in (two, one)]

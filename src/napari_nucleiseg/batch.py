@@ -18,6 +18,7 @@ from .channels import choose_pixels
 from .config import JoinConfig, SegmentConfig
 from .errors import FileError, SettingError
 from .events import Event, Notice, Segmented, Streamed
+from .export import ending_of, write_exports
 from .files import write_text
 from .io import open_micrograph, open_stack, with_colour, write_labels
 from .measure import measure
@@ -48,6 +49,8 @@ class FileDone(Event):
         The label image and the record of how it was made.
     overlay, table : Path or None
         The picture with outlines and the table of measurements, where asked for.
+    exports : tuple of Path
+        The files for other programs that were asked for.
     pixel_size_um : (float, float) or None
         Height and width of a pixel in µm.
     segmented : Segmented or Streamed
@@ -61,6 +64,7 @@ class FileDone(Event):
     manifest: Path
     overlay: Path | None
     table: Path | None
+    exports: tuple[Path, ...]
     pixel_size_um: tuple[float, float] | None
     segmented: Segmented | Streamed
     seconds: float
@@ -187,6 +191,7 @@ def segment_file(
     by_blocks: bool | None = None,
     joining: JoinConfig | None = None,
     table: bool = False,
+    exports: Sequence[str] = (),
     thumbnail: bool = False,
     read: Callable[[Item], ReadFile] | None = None,
     workers: SlideWorkers | None = None,
@@ -211,6 +216,8 @@ def segment_file(
         Whether all focal planes or time points are segmented and their nuclei joined, and how.
     table : bool
         Whether the nuclei are measured too; see `napari_nucleiseg.measure.measure`.
+    exports : sequence of str
+        For which other programs the nuclei are written; see `napari_nucleiseg.export`.
     thumbnail : bool
         Whether a small picture for the gallery is kept; see `napari_nucleiseg.thumbnails`.
     read : callable, optional
@@ -246,6 +253,8 @@ def segment_file(
     measurements = item.result(out, "_nuclei.csv") if table else None
     if measurements is not None:
         results.append(measurements)
+    exported = [item.result(out, ending_of(name)) for name in exports]
+    results += exported
     _refuse_to_replace(out, item.name, source, results)
     if item.notice:
         yield Notice(item.notice)
@@ -277,12 +286,14 @@ def segment_file(
             made = measure(result.labels, micrograph.one_plane(config.z, config.t).loaded())
             names = np.full(len(made["label"]), item.name, object)
             write_table(measurements, {"image": names, **made})
+        yield from write_exports(result.labels, out, item.name, exports, item.path.name)
         write_labels(target, result.labels, micrograph.pixel_size_um)
-    elif overlay or table:
-        measurements = None
+    elif overlay or table or exports:
+        measurements, exported = None, []
         yield Notice(
-            "No picture of outlines was drawn and no nucleus measured, since the micrograph is "
-            f"{'a stack' if join != 'none' else 'too large'}; open {target.name} in napari"
+            "No picture of outlines was drawn, no nucleus measured and nothing exported, since the "
+            f"micrograph is {'a stack' if join != 'none' else 'too large'}; open {target.name} in "
+            "napari"
         )
     # the path as a whole: only so can a later run tell whether it has the same file
     record = {
@@ -293,7 +304,7 @@ def segment_file(
         "median_diameter_px": result.median_diameter_px,
         "notices": list(dict.fromkeys(notices)),
         # what another run has left beside it is not of this one
-        "written": [p.name for p in (target, picture, measurements) if p is not None],
+        "written": [p.name for p in (target, picture, measurements, *exported) if p is not None],
     }
     text = json.dumps(record, indent=2, ensure_ascii=True, default=str)
     # last, so that where there is a record all else is complete
@@ -304,6 +315,7 @@ def segment_file(
         manifest,
         picture,
         measurements,
+        tuple(exported),
         micrograph.pixel_size_um,
         result,
         time.monotonic() - started,

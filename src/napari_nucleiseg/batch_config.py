@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from .config import Config
+from .export import export_names
 
 
 class BatchConfig(Config):
@@ -18,6 +20,9 @@ class BatchConfig(Config):
     out: Path = Field(Path(), description="folder for the results")
     overlay: bool = Field(False, description="whether a picture with outlines is written")
     table: bool = Field(False, description="whether nuclei are measured, into a table")
+    exports: Annotated[tuple[str, ...], AfterValidator(export_names)] = Field(
+        (), description="what is written for other programs, names in export/"
+    )
     by_blocks: bool | None = Field(
         None, description="whether files go block by block; empty: above 100 megapixels"
     )

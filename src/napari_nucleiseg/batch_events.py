@@ -45,6 +45,8 @@ class FileFinished(Event):
         Height and width of a pixel in µm.
     overlay, table : Path or None
         The picture with outlines and the table of measurements, where asked for.
+    exports : tuple of Path
+        The files for other programs that were asked for.
     """
 
     number: int
@@ -59,6 +61,7 @@ class FileFinished(Event):
     pixel_size_um: tuple[float, float] | None = None
     overlay: Path | None = None
     table: Path | None = None
+    exports: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ def file_events(
             by_blocks=config.by_blocks,
             joining=joining,
             table=config.table,
+            exports=config.exports,
             thumbnail=config.summary,
             read=read,
             workers=workers,
@@ -85,6 +86,7 @@ def file_events(
                         event.pixel_size_um,
                         event.overlay,
                         event.table,
+                        event.exports,
                     )
     except FAILURES as error:
         yield FileFailed(number, sentence(error), is_foreseen(error), traceback.format_exc())

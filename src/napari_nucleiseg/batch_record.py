@@ -12,6 +12,7 @@ from .batch import stamps_of
 from .batch_config import BatchConfig
 from .batch_events import FileFinished
 from .config import JoinConfig, SegmentConfig
+from .export import ending_of, endings
 from .result_names import Item
 
 
@@ -20,6 +21,7 @@ def done_before(number: int, item: Item, out: Path) -> FileFinished:
     record = read_record(item, out)
     manifest = item.result(out, "_labels.json")
     size = record["input"].get("pixel_size_um")
+    exports = [item.result(out, ending) for ending in endings()]
     overlay, table = (item.result(out, ending) for ending in ("_overlay.png", "_nuclei.csv"))
     return FileFinished(
         number,
@@ -33,6 +35,7 @@ def done_before(number: int, item: Item, out: Path) -> FileFinished:
         pixel_size_um=None if size is None else (float(size[0]), float(size[1])),
         overlay=overlay if overlay.name in record["written"] else None,
         table=table if table.name in record["written"] else None,
+        exports=tuple(path for path in exports if path.name in record["written"]),
     )
 
 
@@ -68,12 +71,13 @@ def is_done(
     if record.get("input", {}).get("path") != os.path.abspath(item.path):
         return False
     manifest = item.result(config.out, "_labels.json")
-    # blocks and stacks are written to other files, of which no picture or table is made
+    # blocks and stacks are written to other files, of which nothing else is made
     labels = manifest.with_name(str(record.get("labels")))
     wanted = [labels]
     if labels.suffixes[-1:] == [".tif"] and ".ome" not in labels.suffixes:
         wanted += [item.result(config.out, "_overlay.png")] if config.overlay else []
         wanted += [item.result(config.out, "_nuclei.csv")] if config.table else []
+        wanted += [item.result(config.out, ending_of(name)) for name in config.exports]
     try:
         stamp = stamps_of(item)
     except OSError:

@@ -22,7 +22,9 @@ from .batch_summary import write_summary
 from .batch_workers import on_workers
 from .config import JoinConfig, SegmentConfig
 from .engine import build_engine
+from .errors import SettingError
 from .events import Event
+from .export import ready
 from .store import find_model
 
 
@@ -52,9 +54,17 @@ def run_batch(
     Raises
     ------
     NucleisegError
-        If model, device or workers are not there, or the output folder cannot be written to.
+        If model, device, workers or what exports need are not there, the output folder cannot be
+        written to, or stacks shall be exported.
     """
     started = time.monotonic()
+    if config.exports and (config.by_blocks or (joining and joining.join != "none")):
+        raise SettingError(
+            "Only images that are segmented as a whole, in one plane, can be exported",
+            "--export with --stream or --join",
+            "Leave one of them out",
+        )
+    ready(config.exports)
     prepare_folder(config.out)
     model = find_model(settings.model)
     if config.scheduler is None:

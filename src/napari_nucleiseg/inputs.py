@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path, PurePath
 
 from .errors import FileError, NucleisegError, SettingError, reason
+from .export import endings
 from .io import (
     FORMATS,
     SUFFIXES,
@@ -208,10 +209,10 @@ def _folders(
 def is_result(path: Path) -> bool:
     """Whether a file is called like a result of ours."""
     stem = path.stem.removesuffix(".ome").removesuffix(".part")
-    endings = ("_overlay.png", "_nuclei.csv", "_tracks.csv")
+    others = ("_overlay.png", "_nuclei.csv", "_tracks.csv", *endings())
     return (
         stem.endswith("_labels")
-        or path.name.endswith(endings)
+        or path.name.endswith(others)
         or path.name in ("summary.csv", "gallery.html")
     )
 

@@ -172,19 +172,35 @@ def test_channel_and_model_are_those_of_the_session(dock, viewer):
 def test_choices_are_remembered(dock, viewer, folder):
     dock.form.overlay.click()
     dock.form.resume.click()
+    dock.form.exports["imagej_roi"].click()
     dock.form.pattern.setText("a*")
     dock.form.pattern.editingFinished.emit()
     again = BatchDock(viewer)
     assert again.form.config.overlay
+    assert again.form.config.exports == ("imagej_roi",)
     assert not again.form.config.resume
     assert not again.form.config.table
     assert again.form.config.folder == folder
     assert again.form.config.pattern == ""
     again.deleteLater()
-    memory.remember(batch={"overlay": "nonsense"})
-    damaged = BatchDock(viewer)
-    assert not damaged.form.has_folder
-    damaged.deleteLater()
+    for nonsense in ({"overlay": "nonsense"}, {"exports": ["of another version"]}):
+        memory.remember(batch=nonsense)
+        damaged = BatchDock(viewer)
+        assert not damaged.form.has_folder
+        damaged.deleteLater()
+
+
+def test_exports_say_what_they_are(dock):
+    boxes = dock.form.exports
+    assert {name: box.text() for name, box in boxes.items()} == {
+        "coco": "COCO",
+        "geojson": "QuPath",
+        "imagej_roi": "Fiji",
+    }
+    assert boxes["geojson"].toolTip().startswith("Write NAME.geojson: QuPath: every nucleus")
+    assert dock.form.config.exports == ()
+    boxes["geojson"].click()
+    assert dock.form.config.exports == ("geojson",)
 
 
 # --- the ends of a job --------------------------------------------------------------------------
@@ -194,15 +210,17 @@ def test_choices_are_remembered(dock, viewer, folder):
 def test_results_are_those_of_the_command_line(dock, viewer, folder, tmp_path, qtbot):
     dock.form.overlay.click()
     dock.form.table.click()
+    dock.form.exports["geojson"].click()
     click(qtbot, dock.run_button)
     qtbot.waitUntil(lambda: state(dock) == "done", timeout=WAIT)
     assert statuses(dock) == ["done", "failed", "done"]
     words = ["segment", folder, "--out", tmp_path / "shell", "--overlay", "--table"]
+    words += ["--export", "geojson"]
     words += ["--engine", "torch", "--device", "cpu"]
     result = CliRunner().invoke(cli.app, [str(w) for w in words])
     assert result.exit_code == 1, result.output
     for name in ("a", "c"):
-        for ending in ("_labels.tif", "_labels.json", "_overlay.png"):
+        for ending in ("_labels.tif", "_labels.json", "_overlay.png", ".geojson"):
             ours, theirs = (x / f"{name}{ending}" for x in (folder / "nuclei", tmp_path / "shell"))
             assert ours.read_bytes() == theirs.read_bytes()
     assert (folder / "nuclei" / "a_nuclei.csv").is_file()

@@ -14,6 +14,7 @@ from . import (
     check,
     demo,
     evaluate,
+    export,
     finetune,
     lr_find,
     measure,
@@ -46,6 +47,7 @@ app = typer.Typer(
       nucleiseg evaluate results/ truth/           how good is it?
       nucleiseg check mine/                        is my training data sound?
       nucleiseg measure results/ --out nuclei.csv  a table of all nuclei
+      nucleiseg export results/ --to geojson -o q  outlines for QuPath, or Fiji
       nucleiseg train --data mine/ --out run       a model of your own
       nucleiseg finetune --data mine/ --out mine2  a better one from a few corrections
 
@@ -57,6 +59,7 @@ app.command("segment")(segment.segment)
 app.command("evaluate")(evaluate.evaluate)
 app.command("check")(check.check)
 app.command("measure")(measure.measure)
+app.command("export")(export.export)
 app.command("tracks")(tracks.tracks)
 app.command("train")(train.train)
 app.command("finetune")(finetune.finetune)

@@ -18,6 +18,7 @@ import typer
 
 from .. import wording
 from ..errors import FileError, NucleisegError, reason
+from ..export import EXPORTERS
 from ..files import write_text
 from ..flags import recipe_names, set_signature, signature_of
 
@@ -41,6 +42,10 @@ _VISIBLE = {
     code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"
 }
 STANDARD_OUTPUT = "-"
+EXPORT_NAMES = ", ".join(
+    f"{name.replace('_', '-')} ({EXPORTERS.description(name).partition(':')[0]})"
+    for name in EXPORTERS.names()
+)
 DataFolder = Annotated[
     Path,
     typer.Option(

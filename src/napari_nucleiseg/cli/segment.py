@@ -17,6 +17,7 @@ from ..config import Config, JoinConfig, SegmentConfig
 from ..errors import SettingError
 from ..flags import parse_flags, with_settings
 from .console import (
+    EXPORT_NAMES,
     INTERRUPTED,
     SOME_FAILED,
     Out,
@@ -89,6 +90,14 @@ def segment(
     table: Annotated[
         bool, typer.Option("--table", help="Measure the nuclei, a table for each micrograph, too.")
     ] = False,
+    export: Annotated[
+        list[str] | None,
+        typer.Option(
+            show_default=False,
+            metavar="NAME",
+            help=f"Write the nuclei for another program, too: {EXPORT_NAMES}. May be repeated.",
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -149,6 +158,7 @@ def segment(
       nucleiseg segment stack.czi --out results --join z --channel DAPI
       nucleiseg segment "movie/*.tif" --out results --stack t
       nucleiseg segment slide.svs --out results --stream
+      nucleiseg segment scans/ --out results --export geojson --export imagej-roi
       nucleiseg segment scans/ --out results --resume
       nucleiseg segment scans/ --out results --workers 4
       nucleiseg segment cells.tif --out results --json > summary.json
@@ -178,6 +188,7 @@ def segment(
         out=out,
         overlay=overlay,
         table=table,
+        exports=tuple(export or ()),
         by_blocks=by_blocks,
         # a single file needs none, and would replace that of the folder it lies in
         summary=len(found.items) > 1 if summary is None else summary,
@@ -354,6 +365,7 @@ def _file_record(event: FileFinished, item: Item) -> dict[str, Any]:
         "manifest": str(event.manifest),
         "overlay": None if event.overlay is None else str(event.overlay),
         "table": None if event.table is None else str(event.table),
+        "exports": [str(path) for path in event.exports],
         "nuclei": event.nuclei,
         "median_diameter_px": event.median_diameter_px,
         "pixel_size_um": event.pixel_size_um,

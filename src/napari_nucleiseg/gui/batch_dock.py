@@ -34,7 +34,7 @@ from .outcome import Outcome
 from .widgets import add_row, button, column, listen, paint_main, row, scrolled
 
 # pattern and folder of the results belong to one task, these to a person
-_KEPT = {"recursive", "overlay", "table", "resume", "folder"}
+_KEPT = {"recursive", "overlay", "table", "exports", "resume", "folder"}
 
 
 class BatchDock(QWidget):
@@ -380,7 +380,8 @@ class BatchDock(QWidget):
         kept: Any = memory.recall().get("batch", {})
         try:
             config = BatchConfig.model_validate(kept)
-        except ValueError:
+        except (ValueError, SettingError):
+            # of another version, or for a program that is no longer known
             config = BatchConfig()
         self.form.show_config(config)
 

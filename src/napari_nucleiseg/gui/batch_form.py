@@ -8,6 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QLineEdit, QWidget
 
 from ..batch_config import BatchConfig
+from ..export import EXPORTERS, ending_of
 from .forms import shrink
 from .widgets import add_row, button, form_layout, row, small
 
@@ -39,12 +40,15 @@ class BatchForm(QWidget):
         self.out = self._field("Results", "Folder for the label images", "results")
         self.overlay = self._box("outlines", "Write a picture with the outlines of the nuclei")
         self.table = self._box("tables", "Measure the nuclei, a table (CSV) for each image")
-        outputs = row(self.overlay, self.table)
-        outputs.layout().setStretch(0, 0)
-        outputs.layout().addStretch(1)
+        outputs = _side_by_side(self.overlay, self.table)
         self.form.addRow("Also write", outputs)
         about = "Label images, and records of how they were made, are always written"
         self.form.labelForField(outputs).setToolTip(about)
+        self.exports = {name: self._export_box(name) for name in EXPORTERS.names()}
+        programs = _side_by_side(*self.exports.values())
+        self.form.addRow("Export to", programs)
+        about = "Nuclei as files for other programs; images larger than 100 megapixels have none"
+        self.form.labelForField(programs).setToolTip(about)
         self.resume = self._box(
             "Leave out files that are done",
             "Files whose results are there, made with the same settings, are not done again",
@@ -64,6 +68,10 @@ class BatchForm(QWidget):
         box.clicked.connect(lambda _: self.changed.emit())
         return box
 
+    def _export_box(self, name: str) -> QCheckBox:
+        about = f"Write NAME{ending_of(name)}: {EXPORTERS.description(name)}"
+        return self._box(EXPORTERS.module(name).TITLE, about)
+
     @property
     def config(self) -> BatchConfig:
         """What is chosen; results go into a folder of their own where none is named."""
@@ -76,6 +84,7 @@ class BatchForm(QWidget):
             out=Path(out).expanduser() if out else folder / RESULTS,
             overlay=self.overlay.isChecked(),
             table=self.table.isChecked(),
+            exports=tuple(name for name, box in self.exports.items() if box.isChecked()),
             resume=self.resume.isChecked(),
         )
 
@@ -95,6 +104,7 @@ class BatchForm(QWidget):
             (self.overlay, config.overlay),
             (self.table, config.table),
             (self.resume, config.resume),
+            *((box, name in config.exports) for name, box in self.exports.items()),
         ):
             box.setChecked(is_on)
         self.show_results_folder()
@@ -109,3 +119,10 @@ class BatchForm(QWidget):
         if found:
             field.setText(found)
             self.changed.emit()
+
+
+def _side_by_side(*boxes: QCheckBox) -> QWidget:
+    made = row(*boxes)
+    made.layout().setStretch(0, 0)
+    made.layout().addStretch(1)
+    return made
