@@ -25,6 +25,7 @@ from ..micrograph import Micrograph
 from ..session import Opened, Session
 from . import memory
 from .aids import nuclei_layers
+from .canvas_context import free_in_own_context
 from .growing import Slides
 from .history import forget_edits
 from .in_window import InWindow
@@ -121,6 +122,7 @@ class Bridge:
         self.stacks = Stacks(self)
         self.session.event.connect(self._on_event)
         viewer.layers.events.removed.connect(self._on_removed)
+        free_in_own_context(viewer)
         weakref.finalize(viewer, _let_go, self.session, child, self.learning)
 
     @property
