@@ -344,7 +344,7 @@ def test_a_failed_file_says_why_and_shows_its_image(dock, viewer, folder, runs, 
 
 
 def test_a_result_is_opened_from_where_it_is_with_its_own_picture(
-    dock, viewer, runs, qtbot, monkeypatch, tmp_path
+    dock, viewer, folder, runs, qtbot, monkeypatch, tmp_path
 ):
     """Of a slide it is an OME-Zarr; of a plate, fields of the same file are not mixed up."""
 
@@ -363,8 +363,12 @@ def test_a_result_is_opened_from_where_it_is_with_its_own_picture(
     of_series = (replace(file, item=replace(file.item, series="A/2")),)
     batch.plan = replace(batch.plan, files=of_series)
     dock.table.cellDoubleClicked.emit(0, 0)
-    labels, manifest = tmp_path / "a_labels.ome.zarr", tmp_path / "a_labels.json"
+    labels, manifest = tmp_path / "a_labels.ome.zarr", folder / "nuclei" / "a_labels.json"
     assert asked == [(file.item.path, labels, manifest, "A/2")]
+    # done by another run, and its record deleted since
+    dock._finished, dock._files = {}, (replace(file, is_done=True),)
+    dock.table.cellDoubleClicked.emit(0, 0)
+    assert asked[1][2] == manifest
     for series in ("A/1", "A/2", "A/1"):
         pixels = np.zeros((20, 30), np.uint8)
         micrograph = Micrograph(pixels, "YX", name="a", path=file.item.path, series=series)

@@ -16,7 +16,7 @@ from ..batch_config import BatchConfig
 from ..batch_events import BatchEnded, FileBegun, FileFailed, FileFinished
 from ..batch_plan import BatchPlanned
 from ..batch_progress import BatchProgress
-from ..batch_record import done_before
+from ..batch_record import read_record
 from ..child import ChildError
 from ..errors import FileError, NucleisegError, SettingError
 from ..events import Event, TileDone
@@ -327,10 +327,14 @@ class BatchDock(QWidget):
         if event is None and not file.is_done:
             self.outcome.say(f"{file.item.path.name} is not segmented yet.")
             return
+        item, out = file.item, batch.config.out
+        manifest = item.result(out, "_labels.json")
         if event is None:
-            event = done_before(number, file.item, batch.config.out)
-        path, series = file.item.path, file.item.series
-        self._session.open_result(path, event.labels, event.manifest, series)
+            # done by another run; where its record is gone by now, who reads it says so
+            labels = manifest.with_name(str(read_record(item, out).get("labels")))
+        else:
+            labels = event.labels
+        self._session.open_result(item.path, labels, manifest, item.series)
 
     def _open_failed(self, event: FileFailed, path: Path) -> None:
         """Say why a file failed, and show its image, which may tell more."""
