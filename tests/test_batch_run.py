@@ -200,6 +200,21 @@ def test_exports_are_written_beside_the_labels_and_belong_to_what_is_done(folder
         planned(beside)
 
 
+@pytest.mark.slow
+def test_of_a_file_that_goes_block_by_block_nothing_is_exported_and_that_is_said(
+    folder, tmp_path, monkeypatch
+):
+    pytest.importorskip("zarr", minversion="3")
+    monkeypatch.setattr("napari_nucleiseg.batch.STREAM_PIXELS", 1000)
+    out = tmp_path / "out"
+    config = BatchConfig(folder=folder, pattern="a.png", out=out, exports=("geojson",))
+    [finished] = of(run(config), FileFinished)
+    assert finished.exports == ()
+    assert "nothing exported" in finished.notices[-1]
+    assert not (out / "a.geojson").exists()
+    assert [file.is_done for file in planned(config).files] == [True]
+
+
 def test_exports_that_cannot_be_end_a_run_before_it_begins(tmp_path, monkeypatch):
     out = tmp_path / "out"
     joined = JoinConfig(join="z")
