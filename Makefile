@@ -2,6 +2,9 @@
 # make test  set up and run the whole test suite, headless
 PYTHON ?= python3
 VENV := .venv
+# tests run in so many processes
+PROCESSES ?= 2
+PARALLEL := -n $(PROCESSES) --dist loadfile
 BIN := $(VENV)/bin
 
 .PHONY: run test test-pyside test-gpu lint screenshots clean system-packages
@@ -13,10 +16,10 @@ run: $(VENV)/.run
 	else $(BIN)/python -m napari_nucleiseg.gui; fi
 
 test: $(VENV)/.dev system-packages
-	QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(BIN)/python -m pytest $(PYTEST_ARGS)
+	QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 test-pyside: $(VENV)/.dev system-packages
-	QT_API=pyside6 PYTEST_QT_API=pyside6 $(BIN)/python -m pytest tests/gui $(PYTEST_ARGS)
+	QT_API=pyside6 PYTEST_QT_API=pyside6 $(BIN)/python -m pytest tests/gui $(PARALLEL) $(PYTEST_ARGS)
 
 test-gpu: $(VENV)/.dev
 	$(BIN)/python -m pytest -m gpu $(PYTEST_ARGS)

@@ -267,7 +267,7 @@ def _convert(model: ModelCard, kept: Path) -> Any:
         warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
         warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
         # what a network asks of its input's shape while it is traced is not asked again later
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
         converted = openvino.convert_model(network, example_input=example)
         expected = network(example).numpy()
     compiled = openvino.Core().compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
