@@ -189,6 +189,16 @@ def test_a_run_with_other_settings_begins_anew(mosaic, tmp_path):
     assert same_nuclei(read_labels(out).image, segment_now(mosaic, other).labels)
 
 
+def test_a_stack_of_which_another_file_has_changed_begins_anew(mosaic, tmp_path):
+    out = tmp_path / "a.ome.zarr"
+    stamps = [{"files": [["b.tif", 7, n]]} for n in (1, 1, 2)]
+    first = []
+    for stamp in stamps:
+        with closing(stream(mosaic, CONFIG, out, block_px=BLOCK, stamp=stamp)) as events:
+            first.append(next(e for e in events if isinstance(e, TileDone)).done)
+    assert first == [1, 2, 1]
+
+
 def test_a_block_that_was_written_in_part_is_written_again(mosaic, streamed, tmp_path, monkeypatch):
     """Killed between writing a block's labels and noting that it is done."""
     out = tmp_path / "a.ome.zarr"

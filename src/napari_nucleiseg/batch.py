@@ -262,7 +262,7 @@ def segment_file(
     if joining is not None and join != "none":
         work = segment_stack(micrograph, config, joining, target)
     elif by_blocks:
-        work = stream(micrograph, config, target, workers=workers)
+        work = stream(micrograph, config, target, workers=workers, stamp=stamp)
     result: Segmented | Streamed | None = None
     notices = [item.notice] if item.notice else []
     for event in work:

@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -65,6 +65,7 @@ def stream(
     *,
     block_px: int = BLOCK_PX,
     workers: SlideWorkers | None = None,
+    stamp: Mapping[str, Any] | None = None,
 ) -> Iterator[Event]:
     """Find every nucleus of a micrograph of any size, and write the label image as it grows.
 
@@ -80,6 +81,8 @@ def stream(
         Side of a block. Memory grows with its square and not with the picture.
     workers : SlideWorkers, optional
         Processes that run the network; blocks are decoded and written here, in their order.
+    stamp : mapping, optional
+        What tells the files from later ones of the same names; by itself the time of the first.
 
     Yields
     ------
@@ -99,7 +102,7 @@ def stream(
         yield Notice(text)
     pixels = chosen.pixels
     progress = _Progress.resume(
-        out, _fingerprint(micrograph, chosen, config, model.sha256, block_px)
+        out, _fingerprint(micrograph, chosen, config, model.sha256, block_px, stamp)
     )
     if progress.ends is None:
         progress.ends = intensity_range(pixels, model.normalise)
@@ -197,7 +200,12 @@ def unfinished(out: Path) -> Path:
 
 
 def _fingerprint(
-    micrograph: Micrograph, chosen: Micrograph, config: SegmentConfig, model: str, block_px: int
+    micrograph: Micrograph,
+    chosen: Micrograph,
+    config: SegmentConfig,
+    model: str,
+    block_px: int,
+    stamp: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """What must be the same for a run to go on with the blocks of an earlier one."""
     path = micrograph.path
@@ -207,6 +215,7 @@ def _fingerprint(
         "record": _RECORD,
         "path": None if path is None else os.path.abspath(path),
         "changed": None if path is None else path.stat().st_mtime_ns,
+        "stamp": None if stamp is None else dict(stamp),
         "series": micrograph.series,
         "shape": list(chosen.shape),
         "dtype": str(chosen.pixels.dtype),

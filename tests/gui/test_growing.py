@@ -13,6 +13,7 @@ from qtpy.QtCore import Qt
 from napari_nucleiseg import batch, streaming
 from napari_nucleiseg.config import SegmentConfig
 from napari_nucleiseg.events import Streamed, TileDone
+from napari_nucleiseg.gui.aids import nuclei_layers
 from napari_nucleiseg.gui.growing import is_slide
 from napari_nucleiseg.gui.layers import MICROGRAPH
 from napari_nucleiseg.io import open_micrograph, read_labels
@@ -82,13 +83,15 @@ def test_labels_grow_in_the_window_and_a_stopped_run_goes_on(slide, dock, viewer
     assert 0 < seen[0] < seen[-1], seen
     part = tmp_path / "results" / "slide_labels.part.ome.zarr"
     assert part.is_dir()
-    assert labels_in(viewer)[0].name == f"{dock.layer.name} · nuclei"
+    assert labels_in(viewer)[0].name == f"{dock.layer.name} · nuclei so far"
+    assert nuclei_layers(viewer) == []
     ended: list[Streamed] = []
     session.event.connect(lambda e: ended.append(e) if isinstance(e, Streamed) else None)
     qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: session.state == "done", timeout=WAIT)
     assert "of 9 blocks of an earlier run" in dock.outcome.said.notices
-    (layer,) = labels_in(viewer)
+    (layer,) = nuclei_layers(viewer)
+    assert layer.name == f"{dock.layer.name} · nuclei"
     out = tmp_path / "results" / "slide_labels.ome.zarr"
     assert ended[0].path == out
     assert not part.exists()

@@ -17,6 +17,7 @@ from ..io import open_micrograph
 from ..result_names import Item, name_items, owner_of
 from ..session import Session
 from ..streaming import unfinished
+from .aids import SHOWS
 from .layers import (
     MICROGRAPH,
     RESULT,
@@ -118,27 +119,31 @@ class Slides:
         if isinstance(event, TileDone) and unfinished(self._target).is_dir():
             labels = self.labels_of(image)
             if labels is None:
-                self._show(image, unfinished(self._target))
+                # a part of the nuclei is nothing to compare or correct
+                self._show(image, unfinished(self._target), {SHOWS: "nuclei so far"}, " so far")
             else:
                 labels.refresh(extent=False)
         elif isinstance(event, Streamed):
             labels = self.labels_of(image)
             if labels is None:
-                labels = self._show(image, event.path)
-            labels.data = _levels(event.path)
-            labels.metadata = {RESULT: event.manifest}
+                self._show(image, event.path, event.manifest)
+            else:
+                labels.data = _levels(event.path)
+                labels.metadata = {RESULT: event.manifest}
+                labels.name = labels.name.removesuffix(" so far")
 
     def _on_state(self, state: str) -> None:
         """Hear of blocks no more: those to come are of other work."""
         if state in ("done", "cancelled", "failed"):
             self._is_at_work = False
 
-    def _show(self, image: Image, path: Path) -> Labels:
+    def _show(self, image: Image, path: Path, manifest: dict[str, Any], so_far: str = "") -> None:
         """Add the labels of a file above their slide; they stay in the file."""
         data = _levels(path)
         labels = Labels(
             data,
-            name=f"{image.name} · nuclei",
+            name=f"{image.name} · nuclei{so_far}",
+            metadata={RESULT: manifest},
             multiscale=isinstance(data, list),
             # what was read once has grown when it is looked at again
             cache=False,
@@ -147,7 +152,6 @@ class Slides:
         viewer = self._viewer()
         viewer.layers.insert(viewer.layers.index(image) + 1, labels)
         self._layers[image] = weakref.ref(labels)
-        return labels
 
 
 def _item_of(layer: Image, path: Path, out: Path) -> Item:
