@@ -19,6 +19,7 @@ from napari_nucleiseg.events import Joined, PlaneDone, TileDone
 from napari_nucleiseg.gui.axes import axes_of, read_stack
 from napari_nucleiseg.gui.bridge import bridge_of
 from napari_nucleiseg.gui.contributions import read
+from napari_nucleiseg.gui.segment_dock import SegmentDock
 from napari_nucleiseg.samples import read_sample
 
 WAIT = 30_000
@@ -151,6 +152,26 @@ def test_the_plane_shown_is_seen_while_the_others_are_under_way(dock, viewer, wo
     result.data_setitem(tuple(np.array([[0], [20], [20]])), 5)
     assert result.data[0, 20, 20] == 5
     assert not layers_of(viewer, Tracks)
+
+
+def test_a_dock_that_is_opened_meanwhile_tells_of_planes_too(dock, viewer, work, qtbot):
+    viewer.add_image(np.zeros((4, 20, 30), np.uint8), name="movie", axis_labels=("t", "y", "x"))
+    goes_on = threading.Event()
+    work(planes_of_squares(goes_on))
+    choose(dock, "T")
+    click(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: "1 of 4" in dock.outcome.state.text(), timeout=WAIT)
+    dock.parent().close()
+    later = SegmentDock(viewer)
+    viewer.window.add_dock_widget(later, name="Segment nuclei")
+    assert later.planes.letter == "T"
+    assert later.segment_button.text() == "Segment all 4 time points"
+    said = []
+    bridge_of(viewer).session.event.connect(lambda _: said.append(later.outcome.state.text()))
+    goes_on.set()
+    qtbot.waitUntil(lambda: state(later) == "done", timeout=WAIT)
+    assert any("2 of 4" in text for text in said)
+    assert not any("tile" in text for text in said)
 
 
 @pytest.mark.parametrize("ends", ["cancelled", "failed"])

@@ -112,6 +112,11 @@ class Stacks:
             micrograph, config, joining, run.folder.path, plane[at], layer.name
         )
 
+    @property
+    def letter(self) -> str:
+        """Letter of the axis whose planes are segmented now; empty where none are."""
+        return "" if self._run is None else self._run.axes[self._run.at]
+
     def movie_of(self, layer: Image) -> tuple[str, Movie] | None:
         """The nuclei of all time points of an image as they are now, corrections included."""
         bridge, reference = self._bridge(), self._movies.get(layer)

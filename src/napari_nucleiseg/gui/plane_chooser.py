@@ -32,6 +32,8 @@ class PlaneChooser(QObject):
         Where to add the row.
     owner : QWidget
         The dock.
+    running : str
+        Letter of the axis whose planes are segmented already.
 
     Attributes
     ----------
@@ -43,8 +45,11 @@ class PlaneChooser(QObject):
 
     changed = Signal(str)
 
-    def __init__(self, session: Session, form: QFormLayout, owner: QWidget) -> None:
+    def __init__(
+        self, session: Session, form: QFormLayout, owner: QWidget, running: str = ""
+    ) -> None:
         super().__init__(owner)
+        self._running = running
         self._session, self._form = session, form
         self.planes = shrink(ElidedComboBox())
         self.planes.activated.connect(lambda _: self._tell())
@@ -68,7 +73,9 @@ class PlaneChooser(QObject):
         """Offer what there is in an image; the choice stays where it can."""
         axes = "" if layer is None else axes_of(layer)
         found = [(words, letter) for letter, words in _CHOICES.items() if letter in axes]
-        fill_data(self.planes, [("this plane", ""), *found], self.letter)
+        # until something is offered, what runs already is chosen
+        chosen = self.letter if self.planes.count() > 1 else self._running or self.letter
+        fill_data(self.planes, [("this plane", ""), *found], chosen)
         show_row(self._form, self.planes, bool(found))
         self._tell()
 

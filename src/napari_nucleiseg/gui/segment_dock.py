@@ -84,7 +84,7 @@ class SegmentDock(QWidget):
         self._truths: list[Labels] = []
         self._last_tile: TileDone | None = None
         self._last_plane: PlaneDone | None = None
-        self._is_joining = False
+        self._is_joining = bool(self._bridge.stacks.letter)
         self._is_decoding = False
         self._began = 0.0
         # the stack whose planes are offered, and its axes
@@ -141,7 +141,7 @@ class SegmentDock(QWidget):
     def _build_choices(self) -> QFormLayout:
         form = form_layout()
         self.images = ImageChooser(self._bridge, form, self._ask_for_file, self)
-        self.planes = PlaneChooser(self._session, form, self)
+        self.planes = PlaneChooser(self._session, form, self, self._bridge.stacks.letter)
         self.models = ModelChooser(self._session, form, self)
         self.device = text()
         self.device.setToolTip("Where the network runs, what runs it, and why; choose under More")
