@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import shutil
+from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import tifffile
 
 from napari_nucleiseg.batch_config import BatchConfig
+from napari_nucleiseg.batch_events import FileFailed
 from napari_nucleiseg.batch_plan import plan_batch
 from napari_nucleiseg.batch_run import run_batch
 from napari_nucleiseg.config import SegmentConfig
@@ -42,6 +44,19 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         self.words += f"{data}\n"
+
+
+def test_a_run_that_was_stopped_sums_up_what_it_did(tmp_path):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(STAINED.read_bytes()[:900])
+    config = BatchConfig(folder=tmp_path, out=tmp_path / "out")
+    [plan] = plan_batch(config, TORCH)
+    with closing(run_batch(plan.files, config, TORCH)) as events:
+        next(event for event in events if isinstance(event, FileFailed))
+    [row] = rows(tmp_path / "out")
+    assert row["file"].endswith("a.png")
+    assert row["status"] == "failed"
+    assert (tmp_path / "out" / "gallery.html").is_file()
 
 
 @pytest.mark.slow

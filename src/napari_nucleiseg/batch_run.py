@@ -78,14 +78,19 @@ def run_batch(
     is_alone = config.workers == 1 and config.scheduler is None
     work = (_one_by_one if is_alone else on_workers)(files, done, config, settings, joining)
     ended: dict[int, FileFinished | FileFailed] = {}
-    with closing(cast("Generator[Event, None, None]", work)) as events:
-        for event in events:
-            if isinstance(event, FileFinished | FileFailed):
-                ended[event.number] = event
-            yield event
+    gallery = None
+    try:
+        with closing(cast("Generator[Event, None, None]", work)) as events:
+            for event in events:
+                if isinstance(event, FileFinished | FileFailed):
+                    ended[event.number] = event
+                yield event
+    finally:
+        # of a run that was stopped as well
+        if config.summary and ended:
+            gallery = write_summary(files, ended, config.out)
     finished = [event for event in ended.values() if isinstance(event, FileFinished)]
     were_done = sum(event.was_done for event in finished)
-    gallery = write_summary(files, ended, config.out) if config.summary and files else None
     yield BatchEnded(
         len(files),
         len(finished) - were_done,

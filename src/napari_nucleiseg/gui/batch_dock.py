@@ -161,6 +161,7 @@ class BatchDock(QWidget):
                 self.table.say(line, "waiting")
         done = f"{len(batch.finished)} of {_files(len(batch.files))} done"
         self.outcome.say_result(f"{done}. Run goes on with the rest.")
+        self._show_gallery_button()
 
     def _show_progress(self, batch: BatchProgress) -> None:
         self.bar.setValue(round(1000 * batch.share))
