@@ -29,7 +29,14 @@ from .comparing import Annotated, Compared, compare
 from .config import JoinConfig, SegmentConfig
 from .errors import FileError, NucleisegError, SettingError, ShapeError
 from .events import Event, Notice, Segmented
-from .io import Colour, open_micrograph, read_labels, read_micrograph, with_colour
+from .io import (
+    Colour,
+    open_micrograph,
+    read_labels,
+    read_micrograph,
+    series_names,
+    with_colour,
+)
 from .judging import judge_folders
 from .keeping import KeptLabels
 from .measure import measure_steps
@@ -92,9 +99,17 @@ class ChannelProposed(Event):
 
 @dataclass(frozen=True)
 class Opened(Event):
-    """A file was read."""
+    """A file was read.
+
+    Attributes
+    ----------
+    micrograph : Micrograph
+    pictures : tuple of str
+        Names of all pictures in the file, where there are several.
+    """
 
     micrograph: Micrograph
+    pictures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -258,9 +273,15 @@ def _opened_result(
     yield ResultOpened(micrograph, read_labels(labels).image, record)
 
 
-def _opened(path: Path) -> Iterator[Event]:
-    micrograph = open_micrograph(path)
-    yield Opened(micrograph if micrograph.is_lazy else with_colour(micrograph, "auto"))
+def _opened(path: Path, series: str | None = None) -> Iterator[Event]:
+    names = series_names(path)
+    pictures = names if len(names) > 1 else ()
+    if pictures and series is None:
+        series = pictures[0]
+    micrograph = open_micrograph(path, series=series)
+    if not micrograph.is_lazy:
+        micrograph = with_colour(micrograph, "auto")
+    yield Opened(micrograph, pictures)
 
 
 class Session:
@@ -612,12 +633,19 @@ class Session:
 
         self._start("open", f"Opening {path.name}", work())
 
-    def open_beside(self, path: Path) -> None:
-        """Read a micrograph beside main work; `Opened` brings it, or `ResultNotOpened`."""
+    def open_beside(self, path: Path, series: str | None = None) -> None:
+        """Read a micrograph beside main work; `Opened` brings it, or `ResultNotOpened`.
+
+        Parameters
+        ----------
+        path : Path
+        series : str, optional
+            Which picture of a file with several; the first by default.
+        """
 
         def work() -> Iterator[Event]:
             try:
-                yield from self._ask_in(_opened, path)
+                yield from self._ask_in(_opened, path, series)
             except NucleisegError as error:
                 yield ResultNotOpened(error)
 

@@ -275,16 +275,16 @@ class Bridge:
         if self.result_of(layer) is None:
             self._results.setdefault(layer, {})[()] = weakref.ref(labels)
 
-    def add_micrograph(self, micrograph: Micrograph) -> Image:
-        """Show a micrograph as a layer."""
-        data, settings, _ = layer_of(micrograph)
+    def add_micrograph(self, micrograph: Micrograph, pictures: tuple[str, ...] = ()) -> Image:
+        """Show a micrograph as a layer; ``pictures`` names all in its file, if several."""
+        data, settings, _ = layer_of(micrograph, pictures)
         return self.viewer.add_image(data, **settings)
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Segmented):
             self._place(event)
         elif isinstance(event, Opened):
-            self.add_micrograph(event.micrograph)
+            self.add_micrograph(event.micrograph, event.pictures)
 
     def _on_removed(self, event: Any) -> None:
         if self._question is not None and self._question.layer() is event.value:

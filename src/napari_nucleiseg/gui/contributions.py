@@ -57,14 +57,14 @@ def _layers(path: Path) -> list[LayerData]:
     if len(names) > MOST_PICTURES:
         show_info(
             f"{path.name} holds {len(names)} pictures; the first {MOST_PICTURES} are shown. "
-            "Pictures can be chosen by read_micrograph(path, series=...) and on the command line."
+            'The others are under "Picture" in the dock "Segment nuclei".'
         )
     layers = []
     for number, name in enumerate(names[:MOST_PICTURES]):
         micrograph = open_micrograph(path, series=name or None)
         if not micrograph.is_lazy:
             micrograph = with_colour(micrograph, "auto")
-        data, settings, kind = layer_of(micrograph)
+        data, settings, kind = layer_of(micrograph, names if len(names) > 1 else ())
         layers.append((data, {**settings, "visible": number == 0}, kind))
         if number == 0:
             layers += [labels_of(inside, micrograph) for _, inside in open_labels(path)]

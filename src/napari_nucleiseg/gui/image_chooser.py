@@ -39,6 +39,7 @@ from .layers import (
     plane_of,
     read_layer,
 )
+from .picture_chooser import PictureChooser
 from .planes import PLACES, plane_in_words
 from .widgets import (
     add_row,
@@ -99,6 +100,8 @@ class ImageChooser(QObject):
         self.image.currentIndexChanged.connect(lambda _: self._show_image())
         self.browse = small(button("...", browse, "Open another image"))
         self._add("Image", self.image, "The layer whose nuclei are looked for", self.browse)
+        self.pictures = PictureChooser(bridge, form, owner)
+        self.pictures.failed.connect(self.failed)
         self.axes = shrink(ElidedComboBox())
         self.axes.activated.connect(lambda _: self._say_axes())
         meaning = "What the sliders of this layer count: its file does not say"
@@ -194,6 +197,7 @@ class ImageChooser(QObject):
     def _show_image(self) -> None:
         """Show what can be chosen for another image."""
         layer = self.layer
+        self.pictures.show_layer(layer)
         if layer is not None:
             path = path_of(layer)
             said = "" if path is None else memory.recall_axes(path)

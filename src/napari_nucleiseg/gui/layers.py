@@ -132,6 +132,11 @@ def series_of(layer: Layer) -> str:
     return str(layer.metadata.get(MICROGRAPH, {}).get("series") or "")
 
 
+def pictures_of(layer: Layer) -> tuple[str, ...]:
+    """Names of all pictures in a layer's file, where there are several."""
+    return tuple(layer.metadata.get(MICROGRAPH, {}).get("pictures") or ())
+
+
 def file_of(layer: Layer) -> Path | None:
     """File that napari's own reader made a layer of and that ours can read, too."""
     path, source = layer.source.path, layer.source
@@ -381,10 +386,18 @@ def is_in_memory(data: Any) -> bool:
     return isinstance(data, np.ndarray) and isinstance(array, bytes | bytearray)
 
 
-def layer_of(micrograph: Micrograph) -> tuple[Any, dict[str, Any], str]:
+def layer_of(
+    micrograph: Micrograph, pictures: tuple[str, ...] = ()
+) -> tuple[Any, dict[str, Any], str]:
     """Give a micrograph as napari's layer data: pixels, settings of the layer, ``"image"``.
 
     Pixels that are still in their file stay there, and a pyramid becomes a multiscale layer.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+    pictures : tuple of str
+        Names of all pictures in its file, where there are several.
     """
     size = micrograph.pixel_size_um
     axes = micrograph.axes.removesuffix("S")
@@ -395,6 +408,7 @@ def layer_of(micrograph: Micrograph) -> tuple[Any, dict[str, Any], str]:
         "pixel_size_um": size,
         "path": None if micrograph.path is None else str(micrograph.path),
         "series": micrograph.series,
+        "pictures": pictures,
         "notices": micrograph.notices,
         "unnamed": micrograph.unnamed,
     }
