@@ -73,6 +73,7 @@ def main() -> None:
     settle()
     take(dock, "dock-light.png")
     viewer.theme = "dark"
+    live(viewer, dock)
     viewer.window.remove_dock_widget(dock)
     correct_nuclei(viewer)
     measure(viewer)
@@ -82,6 +83,25 @@ def main() -> None:
     check_training_data(viewer)
     viewer.close()
     fine_tune()
+
+
+def live(viewer, dock) -> None:
+    """Look at a part of the micrograph with *Live*, its nuclei hidden."""
+    labels = next(x for x in viewer.layers if x.name.endswith("· nuclei"))
+    labels.visible = False
+    dock.live.button.click()
+    # napari before 0.9 has it on the viewer
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.zoom *= 1.5
+    wait(lambda: "in view" in dock.live.words.text())
+    # the first look loads the network
+    camera.zoom *= 1.1
+    settle(3)
+    viewer.screenshot(str(IMAGES / "live.png"), canvas_only=False, flash=False)
+    dock.live.button.click()
+    labels.visible = True
+    viewer.reset_view()
+    settle()
 
 
 def measure(viewer) -> None:

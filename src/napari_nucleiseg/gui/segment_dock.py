@@ -89,7 +89,8 @@ class SegmentDock(QWidget):
         self._began = 0.0
         # the stack whose planes are offered, and its axes
         self._offered: tuple[weakref.ref[Image], str] | None = None
-        self._size_um: tuple[float, float] | None = None
+        asked = self._bridge.asked
+        self._size_um = None if asked is None else pixel_size_um(asked)
         # what was said about each image; which one it is said about now, and which is scored
         self._said: weakref.WeakKeyDictionary[Image, Said] = weakref.WeakKeyDictionary()
         self._about: Callable[[], Image | None] | None = None
