@@ -21,7 +21,9 @@ from napari_nucleiseg.gui.bridge import bridge_of
 from napari_nucleiseg.gui.layers import RESULT
 from napari_nucleiseg.gui.segment_dock import SegmentDock
 from napari_nucleiseg.gui.widgets import TextWindow
+from napari_nucleiseg.micrograph import Micrograph
 from napari_nucleiseg.samples import SAMPLES, read_sample
+from napari_nucleiseg.segmentation import segment_now
 from napari_nucleiseg.session import ChannelProposed, Opened, Scored
 from napari_nucleiseg.store import BUNDLED
 
@@ -121,11 +123,34 @@ def test_channels_are_offered_and_one_is_proposed(dock, viewer, work, qtbot):
     work(lambda micrograph: iter([ChannelProposed(2, "2", "It is named for a test.")]))
     viewer.add_image(np.random.default_rng(0).integers(0, 9, (3, 40, 50), np.uint16), name="c")
     assert not dock.images.channel.isHidden()
-    assert dock.images.channel.count() == 4
+    assert dock.images.channel.count() == 6
     qtbot.waitUntil(lambda: dock.images.why.text() == "It is named for a test.")
-    assert dock.images.settings == {"colour": "auto", "channel": None}
+    assert dock.images.settings == {"colour": "auto", "channel": None, "merge": "none"}
     dock.images.channel.setCurrentIndex(3)
-    assert dock.images.settings == {"colour": "auto", "channel": "3"}
+    assert dock.images.settings == {"colour": "auto", "channel": "3", "merge": "none"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["max", "mean"])
+def test_channels_are_put_together_as_in_the_library(dock, viewer, fluorescence, qtbot, way):
+    grey = fluorescence[0].pixels[:160, :200].astype(np.uint16)
+    left, right = grey.copy(), grey.copy()
+    left[:, 100:], right[:, :100] = 5, 5
+    pixels = np.stack([left, right])
+    viewer.add_image(pixels, name="c")
+    session = dock._session
+    session.config = SegmentConfig(device="cpu", engine="torch")
+    dock.images.channel.setCurrentIndex(dock.images.channel.findData(way))
+    dock.images.channel.activated.emit(dock.images.channel.currentIndex())
+    assert dock.images.why.isHidden()
+    click(qtbot, dock.command_button)
+    assert f"--merge {way}" in QGuiApplication.clipboard().text()
+    qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "c · nuclei" in viewer.layers, timeout=60_000)
+    config = session.config.model_copy(update={"merge": way})
+    expected = segment_now(Micrograph(pixels, "CYX"), config).labels
+    np.testing.assert_array_equal(viewer.layers["c · nuclei"].data, expected)
+    assert expected.max() > 2
 
 
 def test_one_visible_switch_between_colour_and_channels(dock, viewer, work):
@@ -133,13 +158,13 @@ def test_one_visible_switch_between_colour_and_channels(dock, viewer, work):
     viewer.add_image(np.zeros((40, 50, 3), np.uint8), name="he")
     assert not dock.images.colour.isHidden()
     assert dock.images.channel.isHidden()
-    assert dock.images.settings == {"colour": "auto", "channel": None}
+    assert dock.images.settings == {"colour": "auto", "channel": None, "merge": "none"}
     dock.images.colour.setCurrentIndex(1)
     dock.images.colour.activated.emit(1)
     assert not dock.images.channel.isHidden()
     assert dock.images.channel.itemText(1) == "1 · red"
     dock.images.channel.setCurrentIndex(3)
-    assert dock.images.settings == {"colour": "channels", "channel": "3"}
+    assert dock.images.settings == {"colour": "channels", "channel": "3", "merge": "none"}
 
 
 def test_of_a_stack_the_plane_shown_is_segmented(dock, viewer, work, qtbot):

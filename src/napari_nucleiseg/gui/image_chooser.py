@@ -54,6 +54,9 @@ from .widgets import (
     text,
 )
 
+# ways to put channels together, as the settings call them
+TOGETHER = {"max": "all, the brightest counts", "mean": "all, their mean"}
+
 
 class ImageChooser(QObject):
     """Rows of a dock in which an image layer is chosen; they follow the layer list.
@@ -122,7 +125,7 @@ class ImageChooser(QObject):
         self._add("Colours", self.colour, meaning)
         self.channel = shrink(ElidedComboBox())
         self.channel.activated.connect(lambda _: self._show_why())
-        self._add("Channel", self.channel, "The channel that shows the nuclei")
+        self._add("Channel", self.channel, "The channel that shows the nuclei, or all put together")
         self.why = text()
         form.addRow(self.why)
 
@@ -151,8 +154,10 @@ class ImageChooser(QObject):
     def settings(self) -> dict[str, Any]:
         """Settings that belong to this image, not to the session."""
         colour = "auto" if self.colour.isHidden() else self.colour.currentData()
-        channel = None if self.channel.isHidden() else self.channel.currentData()
-        return {"colour": colour, "channel": channel}
+        chosen = None if self.channel.isHidden() else self.channel.currentData()
+        if chosen in TOGETHER:
+            return {"colour": colour, "channel": None, "merge": chosen}
+        return {"colour": colour, "channel": chosen, "merge": "none"}
 
     def set_enabled(self, enabled: bool) -> None:
         """Let the user choose, or not."""
@@ -251,7 +256,9 @@ class ImageChooser(QObject):
         if has_channels:
             names = component_names(layer)
             titles = [f"{i + 1} · {names[i]}" if names else f"{i + 1}" for i in range(count)]
-            fill_data(self.channel, [("proposed", None), *((t, t.split(" ")[0]) for t in titles)])
+            single = [(title, title.split(" ")[0]) for title in titles]
+            together = [(words, way) for way, words in TOGETHER.items()]
+            fill_data(self.channel, [("proposed", None), *single, *together])
             self._ask(layer, kind)
         self._show_why()
 
