@@ -16,7 +16,8 @@ run: $(VENV)/.run
 	else $(BIN)/python -m napari_nucleiseg.gui; fi
 
 test: $(VENV)/.dev system-packages
-	QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --ignore tests/gui $(PARALLEL) $(PYTEST_ARGS)
+	QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(BIN)/python -m pytest tests/gui $(PARALLEL) $(PYTEST_ARGS)
 
 test-pyside: $(VENV)/.dev system-packages
 	QT_API=pyside6 PYTEST_QT_API=pyside6 $(BIN)/python -m pytest tests/gui $(PARALLEL) $(PYTEST_ARGS)
