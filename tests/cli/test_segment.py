@@ -311,10 +311,10 @@ def test_stopped_in_the_middle(cells, tmp_path, number):
     process.send_signal(getattr(signal, number))
     asked = time.monotonic()
     text, err = finish(process, code=130)
-    assert time.monotonic() - asked < 5
+    assert time.monotonic() - asked < 20
     assert "Stopped" in err
     assert json.loads(text)["stopped"]
-    left = [".thumbnails", "cells_labels.json", "cells_labels.tif"]
+    left = [".thumbnails", "cells_labels.json", "cells_labels.tif", "gallery.html", "summary.csv"]
     assert sorted(p.name for p in out.iterdir()) == left
 
 
@@ -397,14 +397,14 @@ def test_workers_are_stopped_by_ctrl_c(cells, tmp_path):
     out = tmp_path / "out"
     words = ("--tile-px", "256", "--overlap-px", "64", "--engine", "torch", "--workers", 2)
     process = start("segment", cells, "--out", out, *words, start_new_session=True)
-    deadline = time.monotonic() + 100
-    while not (out / "cells_labels.json").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    # the file is written before this process hears of it
+    assert process.stderr is not None
+    assert any("->" in line for line in process.stderr)
     os.killpg(process.pid, signal.SIGINT)
     text, err = finish(process, code=130)
     assert "1 of 2 micrographs segmented" in text
     assert "Stopped; the results named above are complete." in err
-    left = [".thumbnails", "cells_labels.json", "cells_labels.tif"]
+    left = [".thumbnails", "cells_labels.json", "cells_labels.tif", "gallery.html", "summary.csv"]
     assert sorted(p.name for p in out.iterdir() if not p.name.startswith(".part-")) == left
 
 
