@@ -95,7 +95,7 @@ class EvaluateDock(QWidget):
         )
         self._column.layout().setContentsMargins(8, 6, 8, 6)
         self._column.layout().addStretch(1)
-        self.folders = FoldersView(self._bridge)
+        self.folders = FoldersView(self._bridge, self)
         self.tabs = QTabWidget()
         self.tabs.addTab(scrolled(self._column), "This image")
         self.tabs.addTab(scrolled(self.folders.content), "Folders")

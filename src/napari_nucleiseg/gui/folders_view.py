@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt, QUrl, Signal
+from qtpy.QtCore import QObject, Qt, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -52,12 +52,14 @@ class _Line(QTreeWidgetItem):
         return bool(mine < theirs)
 
 
-class FoldersView(QWidget):
+class FoldersView(QObject):
     """Two folders, the scores of their images, and the report.
 
     Parameters
     ----------
     bridge : Bridge
+    owner : QWidget
+        The dock.
 
     Attributes
     ----------
@@ -70,8 +72,8 @@ class FoldersView(QWidget):
     chosen = Signal(object)
     changed = Signal()
 
-    def __init__(self, bridge: Bridge) -> None:
-        super().__init__()
+    def __init__(self, bridge: Bridge, owner: QWidget) -> None:
+        super().__init__(owner)
         self._session = bridge.session
         self._images: dict[str, ImageCompared] = {}
         self._report: Path | None = None
@@ -108,8 +110,7 @@ class FoldersView(QWidget):
             (self._session.failed, self._on_failed),
             (self._session.state_changed, self._show_state),
         ]
-        # what the dock shows and Qt deletes with it
-        listen(self.content, heard)
+        listen(self, heard)
         self.list.hide()
         self.report_button.hide()
         self._show_state(self._session.state)
@@ -185,9 +186,9 @@ class FoldersView(QWidget):
     def _ask(self, name: str, about: str, ask_folder: bool) -> None:
         at = self.fields[name].text()
         if ask_folder:
-            found = QFileDialog.getExistingDirectory(self, about, at)
+            found = QFileDialog.getExistingDirectory(self.content, about, at)
         else:
-            found, _ = QFileDialog.getOpenFileName(self, about, at, "CSV (*.csv)")
+            found, _ = QFileDialog.getOpenFileName(self.content, about, at, "CSV (*.csv)")
         if found:
             self.fields[name].setText(found)
             if name == "prediction":
