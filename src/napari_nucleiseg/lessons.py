@@ -212,6 +212,7 @@ def write_corrections(
     areas: Sequence[Area] | None,
     channel: str | None = None,
     colour: str = "auto",
+    merge: str = "none",
 ) -> None:
     """Write an open micrograph and its corrected nuclei as a pair of files to learn from.
 
@@ -222,7 +223,7 @@ def write_corrections(
     labels : (H, W) integer ndarray
     areas : sequence of Area or None
         What was reviewed; None: everything.
-    channel, colour : str
+    channel, colour, merge : str
         See `choose_pixels`.
 
     Raises
@@ -245,7 +246,7 @@ def write_corrections(
             micrograph.name,
             "Draw an area around nuclei that are right, or let the whole image count",
         )
-    chosen, _ = choose_pixels(micrograph, channel, colour)
+    chosen, _ = choose_pixels(micrograph, channel, colour, merge)
     kind = "rgb" if chosen.is_colour else "minisblack"
 
     def write(file: IO[bytes]) -> None:
