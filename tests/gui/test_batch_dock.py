@@ -478,6 +478,8 @@ def test_cancelled_in_the_middle_and_gone_on_with_the_rest(dock, viewer, folder,
         ".thumbnails",
         "a_labels.json",
         "a_labels.tif",
+        "gallery.html",
+        "summary.csv",
     ]
     runs(run_batch)
     click(qtbot, dock.run_button)
