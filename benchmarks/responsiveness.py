@@ -27,7 +27,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_nucleiseg.gui.bridge import bridge_of
 from napari_nucleiseg.samples import read_sample
-from napari_nucleiseg.session import work_here
+from napari_nucleiseg.tasks import work_here
 
 
 class Pauses:

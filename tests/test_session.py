@@ -14,21 +14,18 @@ from napari_nucleiseg.events import Notice, Segmented, TileDone
 from napari_nucleiseg.keeping import KeptLabels
 from napari_nucleiseg.measure import TableMade
 from napari_nucleiseg.micrograph import Micrograph
-from napari_nucleiseg.session import (
-    COMPARING,
-    MEASURING,
-    PATIENCE_S,
+from napari_nucleiseg.session import COMPARING, MEASURING, PATIENCE_S, Session
+from napari_nucleiseg.session_work import (
     ChannelProposed,
     Loaded,
     NotPlanned,
     Opened,
     ResultNotOpened,
     Scored,
-    Session,
-    run_now,
     score,
     segment_and_score,
 )
+from napari_nucleiseg.tasks import run_now
 
 PLAIN = Micrograph(np.zeros((4, 6), np.uint8), "YX", name="plain")
 

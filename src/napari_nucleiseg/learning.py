@@ -21,9 +21,9 @@ from .events import BatchDone, EpochDone, Event, Finetuned, Notice
 from .learning_curve import LearningCurve
 from .learning_progress import Progress
 from .lessons import Lesson, adopt
-from .micrograph import Micrograph
-from .session import Load, Runner, Task, run_now, work_here
+from .micrograph import Load, Micrograph
 from .store import ModelCard
+from .tasks import Runner, Task, run_now, work_here
 
 State = Literal["idle", "running", "paused", "stopping", "done", "cancelled", "failed"]
 # so long a step may take when nobody wants its result, and when the window closes

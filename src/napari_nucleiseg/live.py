@@ -22,11 +22,11 @@ from .events import Decoding, Event
 from .finding import decode_config, factor_given, find, look_again, run_tiles
 from .gathering import gathering
 from .instances import diameters
-from .micrograph import Micrograph
+from .micrograph import Load, Micrograph
 from .nucleus_size import diameter_px
 from .numbering import keep_numbers
-from .session import Load, Runner, Task, WorkIn, run_now, wait_for_step, work_here
 from .store import ModelCard, find_model
+from .tasks import Runner, Task, WorkIn, run_now, wait_for_step, work_here
 from .viewing import Frame, TooMuchError, View, frame_of, range_of_whole, read_frame, working_factor
 
 SMALLEST_PX = 5.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -366,3 +367,7 @@ class Micrograph:
         if not self.is_lazy:
             return self
         return replace(self, pixels=np.ascontiguousarray(self.pixels), levels=())
+
+
+Load = Callable[[], Micrograph]
+"""Reads a micrograph when its pixels are needed."""

@@ -7,11 +7,9 @@ caller's thread. Work is an iterator of events; *how* it is drained is the runne
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -24,36 +22,31 @@ from .batch_config import BatchConfig
 from .batch_plan import BatchPlanned, plan_batch
 from .batch_progress import BatchProgress
 from .batch_run import run_batch
-from .channels import propose_channel
 from .comparing import Annotated, Compared, compare
 from .config import JoinConfig, SegmentConfig
-from .errors import FileError, NucleisegError, SettingError, ShapeError
-from .events import Event, Notice, Segmented
-from .io import (
-    Colour,
-    open_micrograph,
-    read_labels,
-    read_micrograph,
-    series_names,
-    with_colour,
-)
+from .errors import NucleisegError, SettingError
+from .events import Event
 from .judging import judge_folders
 from .keeping import KeptLabels
 from .measure import measure_steps
-from .metrics.average_precision import average_precision
-from .metrics.dice import dice
-from .metrics.iou import iou
-from .micrograph import Micrograph
+from .micrograph import Load, Micrograph
 from .model_maps import MapsRead, read_maps
-from .numbering import keep_numbers
 from .result_names import Item
-from .segmentation import segment
+from .session_work import (
+    Loaded,
+    NotPlanned,
+    ResultNotOpened,
+    open_file,
+    open_result,
+    propose,
+    score,
+    segment_and_score,
+)
 from .stack_segmentation import find_in_planes
 from .store import ModelCard, find_model, list_models, model_problems
+from .tasks import Runner, Task, WorkIn, run_now, wait_for_step, work_here
 
 State = Literal["idle", "running", "stopping", "done", "cancelled", "failed"]
-Load = Callable[[], Micrograph]
-WorkIn = Callable[..., Iterator[Event]]
 
 # a cancelled step gets this long to end by itself, which costs nothing later
 PATIENCE_S = 2.0
@@ -66,222 +59,6 @@ EVALUATING = "Comparing with the truth"
 EVALUATING_FOLDERS = "Evaluating folders"
 # main work that has a dock of its own; the dock of segmentation shows all other
 WITH_OWN_DOCK = frozenset({COMPARING, MEASURING, BATCH, EVALUATING, EVALUATING_FOLDERS})
-
-
-@dataclass(frozen=True)
-class Scored(Event):
-    """A label image was compared with the true one.
-
-    Attributes
-    ----------
-    dice, iou : float
-        Of the foreground.
-    ap50 : float
-        Average precision at IoU 0.5.
-    true_count : int
-        Number of true nuclei.
-    """
-
-    dice: float
-    iou: float
-    ap50: float
-    true_count: int
-
-
-@dataclass(frozen=True)
-class ChannelProposed(Event):
-    """The channel in which nuclei would be looked for (counted from 1), its name, and why."""
-
-    number: int
-    name: str
-    why: str
-
-
-@dataclass(frozen=True)
-class Opened(Event):
-    """A file was read.
-
-    Attributes
-    ----------
-    micrograph : Micrograph
-    pictures : tuple of str
-        Names of all pictures in the file, where there are several.
-    """
-
-    micrograph: Micrograph
-    pictures: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ResultOpened(Event):
-    """A file was read together with its label image and the record of how that was made."""
-
-    micrograph: Micrograph
-    labels: np.ndarray = field(repr=False)
-    manifest: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class NotPlanned(Event):
-    """Why nothing of a folder can be segmented."""
-
-    error: NucleisegError
-
-
-@dataclass(frozen=True)
-class ResultNotOpened(Event):
-    """Why a file cannot be shown with its result."""
-
-    error: NucleisegError
-
-
-@dataclass(frozen=True)
-class Loaded(Event):
-    """The pixels to segment are in memory: a cancel is heard before the network starts."""
-
-
-@dataclass(eq=False)
-class Task:
-    """Work on its way: its events and who hears of them.
-
-    Attributes
-    ----------
-    title : str
-        What it does, in words ("Segmenting plate1_A03").
-    events : iterator of Event
-        Drained by the runner; closed, too, when the task is cancelled.
-    on_event, on_failed, on_end : callable
-        For the runner to call, on the thread of the session; ``on_end`` always and last.
-    stop : callable
-        For a runner whose window closes: ends a step that takes long, at once.
-    cancelled : bool
-        The runner looks at it after each event.
-    """
-
-    title: str
-    events: Iterator[Event]
-    on_event: Callable[[Event], None]
-    on_failed: Callable[[Exception], None]
-    on_end: Callable[[], None]
-    stop: Callable[[], None]
-    cancelled: bool = False
-
-
-Runner = Callable[[Task], None]
-
-
-def run_now(task: Task) -> None:
-    """Drain a task here; it can be cancelled from within ``on_event``."""
-    try:
-        with closing(cast("Generator[Event, None, None]", task.events)) as events:
-            for event in events:
-                task.on_event(event)
-                if task.cancelled:
-                    break
-    except Exception as error:
-        task.on_failed(error)
-    task.on_end()
-
-
-def work_here(function: Callable[..., Iterator[Event]], *args: Any) -> Iterator[Event]:
-    """Run a generator of events in this process."""
-    return function(*args)
-
-
-def wait_for_step(patience_s: float) -> None:
-    """Leave a cancelled step to end by itself: nothing in this process can end it."""
-
-
-def score(labels: np.ndarray, truth: np.ndarray) -> Iterator[Event]:
-    """Compare a label image with the true one.
-
-    Parameters
-    ----------
-    labels, truth : (H, W) integer ndarray
-
-    Yields
-    ------
-    Event
-        `Scored`.
-
-    Raises
-    ------
-    ShapeError
-        If they differ in size.
-    """
-    if labels.shape != truth.shape:
-        raise ShapeError(
-            "The true labels have another size than the image",
-            "{}×{} px, not {}×{} px".format(*truth.shape, *labels.shape),
-            "Choose the labels of this image",
-        )
-    at_half = float(average_precision(truth, labels, (0.5,))[0])
-    true_count = int(np.count_nonzero(np.unique(truth) > 0))
-    yield Scored(dice(truth, labels), iou(truth, labels), at_half, true_count)
-
-
-def segment_and_score(
-    micrograph: Micrograph,
-    config: SegmentConfig,
-    truth: np.ndarray | None = None,
-    earlier: np.ndarray | None = None,
-) -> Iterator[Event]:
-    """Segment a micrograph, number the nuclei as before, compare them with the true ones.
-
-    Parameters
-    ----------
-    micrograph : Micrograph
-    config : SegmentConfig
-    truth : (H, W) integer ndarray or None
-        True label image.
-    earlier : (H, W) integer ndarray or None
-        Result of an earlier run; see `keep_numbers`.
-
-    Yields
-    ------
-    Event
-        Those of `segment`, and last `Scored` where there is a truth.
-    """
-    for event in segment(micrograph, config):
-        if isinstance(event, Segmented) and earlier is not None:
-            event = replace(event, labels=keep_numbers(event.labels, earlier))
-        yield event
-        if isinstance(event, Segmented) and truth is not None:
-            try:
-                yield from score(event.labels, truth)
-            except ShapeError as error:
-                yield Notice(str(error))
-
-
-def _proposal(micrograph: Micrograph) -> Iterator[Event]:
-    if micrograph.is_colour:
-        pixels, names = np.moveaxis(micrograph.pixels, -1, 0), ("red", "green", "blue")
-        micrograph = replace(micrograph, pixels=pixels, axes="CYX", channel_names=names)
-    index, why = propose_channel(micrograph)
-    yield ChannelProposed(index + 1, micrograph.channels[index], why)
-
-
-def _opened_result(
-    path: Path, labels: Path, manifest: Path, series: str | None, colour: Colour
-) -> Iterator[Event]:
-    micrograph = read_micrograph(path, colour=colour, series=series)
-    try:
-        record = json.loads(manifest.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        what = "The record of these nuclei cannot be read"
-        raise FileError(what, str(manifest), "Segment the file again") from error
-    yield ResultOpened(micrograph, read_labels(labels).image, record)
-
-
-def _opened(path: Path, series: str | None = None) -> Iterator[Event]:
-    names = series_names(path)
-    pictures = names if len(names) > 1 else ()
-    if pictures and series is None:
-        series = pictures[0]
-    micrograph = open_micrograph(path, series=series)
-    if not micrograph.is_lazy:
-        micrograph = with_colour(micrograph, "auto")
-    yield Opened(micrograph, pictures)
 
 
 class Session:
@@ -495,7 +272,7 @@ class Session:
 
     def open(self, path: Path) -> None:
         """Read a micrograph from a file; `Opened` brings it."""
-        self._start("main", f"Opening {path.name}", self._work_in(_opened, path))
+        self._start("main", f"Opening {path.name}", self._work_in(open_file, path))
 
     def compare(self, models: Sequence[str], items: Sequence[Annotated], kept: KeptLabels) -> None:
         """Let models segment the same micrographs with the session's settings, and score them.
@@ -627,7 +404,7 @@ class Session:
 
         def work() -> Iterator[Event]:
             try:
-                yield from self._ask_in(_opened_result, path, labels, manifest, series, colour)
+                yield from self._ask_in(open_result, path, labels, manifest, series, colour)
             except NucleisegError as error:
                 yield ResultNotOpened(error)
 
@@ -645,7 +422,7 @@ class Session:
 
         def work() -> Iterator[Event]:
             try:
-                yield from self._ask_in(_opened, path, series)
+                yield from self._ask_in(open_file, path, series)
             except NucleisegError as error:
                 yield ResultNotOpened(error)
 
@@ -701,7 +478,7 @@ class Session:
 
         def work() -> Iterator[Event]:
             loaded = micrograph() if callable(micrograph) else micrograph
-            yield from self._ask_in(_proposal, loaded)
+            yield from self._ask_in(propose, loaded)
 
         self._start("channel", "Looking for the channel with the nuclei", work())
 

@@ -26,7 +26,7 @@ from napari_nucleiseg.gui.layers import RESULT
 from napari_nucleiseg.io import read_labels
 from napari_nucleiseg.micrograph import Micrograph
 from napari_nucleiseg.samples import SAMPLES
-from napari_nucleiseg.session import ResultOpened
+from napari_nucleiseg.session_work import ResultOpened
 
 WAIT = 120_000
 STAINED = SAMPLES["stained"].micrograph

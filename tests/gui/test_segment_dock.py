@@ -24,7 +24,7 @@ from napari_nucleiseg.gui.widgets import TextWindow
 from napari_nucleiseg.micrograph import Micrograph
 from napari_nucleiseg.samples import SAMPLES, read_sample
 from napari_nucleiseg.segmentation import segment_now
-from napari_nucleiseg.session import ChannelProposed, Opened, Scored
+from napari_nucleiseg.session_work import ChannelProposed, Opened, Scored
 from napari_nucleiseg.store import BUNDLED
 
 WAIT = 60_000

@@ -10,8 +10,7 @@ import numpy as np
 from napari.layers import Image, Layer
 
 from ..errors import SettingError
-from ..micrograph import Micrograph
-from ..session import Load
+from ..micrograph import Load, Micrograph
 from .layers import (
     AXES,
     MICROGRAPH,

@@ -21,7 +21,8 @@ from ..child import ChildError
 from ..errors import FileError, NucleisegError, SettingError
 from ..events import Event, TileDone
 from ..report import GALLERY
-from ..session import BATCH, NotPlanned, ResultNotOpened, ResultOpened
+from ..session import BATCH
+from ..session_work import NotPlanned, ResultNotOpened, ResultOpened
 from . import memory
 from .batch_form import BatchForm
 from .bridge import bridge_of

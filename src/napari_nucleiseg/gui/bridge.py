@@ -22,7 +22,8 @@ from ..errors import ShapeError
 from ..events import Event, Notice, Segmented
 from ..learning import Learning
 from ..micrograph import Micrograph
-from ..session import Opened, Session
+from ..session import Session
+from ..session_work import Opened
 from . import memory
 from .aids import nuclei_layers
 from .canvas_context import free_in_own_context

@@ -33,7 +33,8 @@ from ..comparing import (
 )
 from ..errors import NucleisegError, SettingError
 from ..events import Event
-from ..session import COMPARING, Opened
+from ..session import COMPARING
+from ..session_work import Opened
 from . import memory
 from .annotated_chooser import AnnotatedChooser
 from .bridge import bridge_of

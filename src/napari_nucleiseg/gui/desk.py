@@ -21,7 +21,7 @@ from ..editing import Change, Emptying, in_plane
 from ..errors import ShapeError
 from ..events import Event
 from ..project import Corrected
-from ..session import Task
+from ..tasks import Task
 from .bridge import Bridge, Key, bridge_of
 from .closing import Asking
 from .correctable import add_nuclei, check, own_file, widen

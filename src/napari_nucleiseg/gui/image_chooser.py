@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QWidget
 
 from ..errors import NucleisegError
 from ..events import Event
-from ..session import ChannelProposed, Opened
+from ..session_work import ChannelProposed, Opened
 from . import memory
 from .axes import (
     axes_choices,

@@ -11,7 +11,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Signal, Slot
 from superqt.utils import WorkerBase
 
-from ..session import Task
+from ..tasks import Task
 
 
 class _Ears(QObject):

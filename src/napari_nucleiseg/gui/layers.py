@@ -18,8 +18,7 @@ from napari.layers import Image, Labels, Layer
 from ..errors import NucleisegError, ShapeError
 from ..intensity import NormaliseConfig, intensity_range
 from ..io import SUFFIXES, read_micrograph
-from ..micrograph import Assumed, Micrograph
-from ..session import Load
+from ..micrograph import Assumed, Load, Micrograph
 
 # metadata keys: what our reader knows of an image, what a result was made with
 MICROGRAPH, RESULT = "nucleiseg_micrograph", "nucleiseg"

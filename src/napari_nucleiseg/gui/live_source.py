@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 
-from ..micrograph import Micrograph
-from ..session import Load
+from ..micrograph import Load, Micrograph
 from .layers import (
     COPY_BYTES,
     Kind,

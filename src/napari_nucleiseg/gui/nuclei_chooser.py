@@ -11,8 +11,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QWidget
 
 from ..errors import SettingError
-from ..micrograph import Micrograph
-from ..session import Load
+from ..micrograph import Load, Micrograph
 from .aids import nuclei_layers
 from .bridge import Bridge
 from .forms import ElidedComboBox, shrink

@@ -7,7 +7,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFormLayout, QWidget
 
 from ..events import Event
-from ..session import Opened, ResultNotOpened
+from ..session_work import Opened, ResultNotOpened
 from .bridge import Bridge
 from .forms import ElidedComboBox, shrink
 from .layers import path_of, pictures_of, series_of

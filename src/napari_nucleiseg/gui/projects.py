@@ -17,7 +17,7 @@ from .. import wording
 from ..errors import ShapeError
 from ..events import Event
 from ..project import NAME, Corrected, Corrections, Project, Stroke, is_project
-from ..session import Task
+from ..tasks import Task
 from .job import run_in_thread
 
 

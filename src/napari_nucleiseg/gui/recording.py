@@ -21,7 +21,7 @@ from ..errors import FileError
 from ..events import Event
 from ..project import NAME, Corrections, Stroke
 from ..reviewed import Area
-from ..session import Task
+from ..tasks import Task
 from .job import run_in_thread
 from .projects import Beginning, Looked, Projects, look_in, project_in, set_aside
 

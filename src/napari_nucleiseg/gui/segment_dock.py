@@ -28,7 +28,7 @@ from ..events import (
     TileDone,
 )
 from ..io import SUFFIXES
-from ..session import Opened, Scored
+from ..session_work import Opened, Scored
 from . import memory
 from .axes import axes_of
 from .bridge import bridge_of
