@@ -17,7 +17,7 @@ from PIL import Image
 from napari_nucleiseg.batch import segment_file
 from napari_nucleiseg.batch_config import BatchConfig
 from napari_nucleiseg.batch_events import BatchEnded, FileBegun, FileFailed, FileFinished
-from napari_nucleiseg.batch_plan import BatchPlanned, plan_batch
+from napari_nucleiseg.batch_plan import BatchPlanned, look_at, plan_batch
 from napari_nucleiseg.batch_run import run_batch
 from napari_nucleiseg.config import JoinConfig, SegmentConfig
 from napari_nucleiseg.errors import DependencyError, NucleisegError, SettingError
@@ -26,6 +26,8 @@ from napari_nucleiseg.io import read_labels, read_micrograph
 from napari_nucleiseg.io._size import size_of
 from napari_nucleiseg.measure import measure
 from napari_nucleiseg.samples import SAMPLES
+from napari_nucleiseg.store import find_model
+from napari_nucleiseg.wording import estimate
 
 STAINED = SAMPLES["stained"].micrograph
 TORCH = SegmentConfig(engine="torch", device="cpu")
@@ -67,6 +69,46 @@ def test_a_plan_says_what_there_is_to_do(folder):
     assert plan.seconds == pytest.approx(3 * megapixels / 1.2, rel=0.2)
     assert plan.problems == ("Left out, as they are no images of a known format: notes.txt",)
     assert not (folder / "nuclei").exists()
+
+
+def test_what_a_file_holds_and_what_is_joined_counts(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    images = tmp_path / "images"
+    plate = zarr.open_group(images / "two.zarr", mode="w", zarr_format=2)
+    plate.attrs["bioformats2raw.layout"] = 3
+    for name in ("0", "1"):
+        series = plate.create_group(name)
+        series.create_array("0", shape=(200, 300), chunks=(100, 100), dtype="uint8")
+        axes = [{"name": n, "type": "space"} for n in "yx"]
+        series.attrs["multiscales"] = [
+            {"version": "0.4", "axes": axes, "datasets": [{"path": "0"}]}
+        ]
+    stack = np.zeros((5, 100, 200), np.uint8)
+    tifffile.imwrite(images / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    shutil.copyfile(SAMPLES["stained"].micrograph, images / "whole.png")
+    # a header of 40 gigapixels in a file of some bytes, as damaged files have
+    lying = np.zeros((1, 1), np.uint8)
+    tifffile.imwrite(images / "lying.tif", lying, software="")
+    with tifffile.TiffFile(images / "lying.tif", mode="r+b") as tif:
+        for tag in ("ImageWidth", "ImageLength"):
+            tif.pages[0].tags[tag].overwrite(60_000, dtype="I")
+    items = find_items([str(images)]).items
+    config = BatchConfig(folder=images, out=tmp_path / "out")
+    files, seconds = look_at(items, config, TORCH)
+    sizes = {file.item.title: file.megapixels for file in files}
+    assert sizes == {
+        "lying.tif": None,
+        "stack.tif": 0.02,
+        "two.zarr 0": 0.06,
+        "two.zarr 1": 0.06,
+        "whole.png": 0.08192,
+    }
+    speed = find_model(TORCH.model).speed
+    assert seconds == pytest.approx(sum(filter(None, sizes.values())) / speed)
+    assert estimate(files, seconds).endswith(" s without 1 of unknown size")
+    (joined,) = (item for item in items if item.path.name == "stack.tif")
+    ((file,), _) = look_at([joined], config, TORCH, JoinConfig(join="z"))
+    assert file.megapixels == 0.1
 
 
 def test_a_pattern_counts_also_in_a_folder_whose_name_looks_like_one(folder):

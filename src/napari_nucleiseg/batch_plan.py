@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from .batch import STREAM_PIXELS, open_item
 from .batch_config import BatchConfig
 from .batch_record import is_done
 from .config import JoinConfig, SegmentConfig
-from .errors import SettingError
+from .errors import NucleisegError, SettingError
 from .events import Event
 from .inputs import find_items
 from .io._size import size_of
@@ -27,7 +28,8 @@ class BatchFile:
     ----------
     item : Item
     megapixels : float or None
-        None where the file does not tell before it is read.
+        What is to be segmented of it: one plane, or all that are joined. None where the file does
+        not tell before it is read.
     is_done : bool
         Whether its results are there already, made with the same settings.
     """
@@ -45,7 +47,8 @@ class BatchPlanned(Event):
     ----------
     files : tuple of BatchFile
     seconds : float or None
-        How long those that are not done will take, by the speed on the model's card.
+        How long those that are not done and whose size is known will take, by the speed on the
+        model's card.
     problems : tuple of str
         What cannot be looked into, in sentences.
     config : BatchConfig
@@ -112,19 +115,37 @@ def look_at(
     -------
     files : tuple of BatchFile
     seconds : float or None
-        By the speed on the model's card, None where that or a size is not known.
+        Of those whose size is known, by the speed on the model's card; None where that is not
+        known.
     """
     model = find_model(settings.model)
     files = []
     for item in items:
-        size = size_of(item.path)
-        megapixels = None if size is None else size[0] * size[1] / 1e6
         done = is_done(item, config, settings, model.sha256, joining)
-        files.append(BatchFile(item, megapixels, done))
-    left = [file.megapixels for file in files if not (config.resume and file.is_done)]
-    known = [megapixels for megapixels in left if megapixels is not None]
-    is_known = bool(model.speed) and len(known) == len(left)
+        files.append(BatchFile(item, _megapixels(item, settings, joining), done))
+    left = [file for file in files if not (config.resume and file.is_done)]
+    known = [file.megapixels for file in left if file.megapixels is not None]
+    is_known = bool(model.speed) and len(known) + (not left) > 0
     return tuple(files), sum(known) / model.speed if is_known and model.speed else None
+
+
+def _megapixels(item: Item, settings: SegmentConfig, joining: JoinConfig | None) -> float | None:
+    """How much of a micrograph is to be segmented, by its header or by opening it."""
+    axis = "none" if joining is None else joining.join
+    size = size_of(item.path) if axis == "none" and item.series is None else None
+    # opening what is large reads no pixels, and sees whether the file can hold what it claims
+    is_large = size is not None and size[0] * size[1] > STREAM_PIXELS
+    if is_large or axis != "none" or item.series is not None or item.path.is_dir():
+        try:
+            micrograph = open_item(item, settings)
+        except (NucleisegError, OSError):
+            # segmenting it will say what is wrong
+            return None
+        size = micrograph.shape
+        if axis.upper() in micrograph.axes:
+            planes = micrograph.pixels.shape[micrograph.axes.index(axis.upper())]
+            return planes * size[0] * size[1] / 1e6
+    return None if size is None else size[0] * size[1] / 1e6
 
 
 def _input(config: BatchConfig) -> str:

@@ -15,6 +15,7 @@ from .errors import NucleisegError
 from .events import Joined, PlaneDone, Segmented, Streamed, TileDone
 
 if TYPE_CHECKING:
+    from .batch_plan import BatchFile
     from .comparing import Comparing, ModelScores
     from .evaluation import Evaluated
     from .lessons import Lesson
@@ -38,6 +39,18 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"about {seconds / 60:.0f} min"
     return f"about {number(seconds / 3600)} h"
+
+
+def megapixels(value: float) -> str:
+    """How large a picture is: "0.26 MPix", "144 MPix"; small ones are not told apart."""
+    return f"{number(value)} MPix" if value >= 0.01 else "under 0.01 MPix"
+
+
+def estimate(files: Sequence[BatchFile], seconds: float) -> str:
+    """How long files will take, roughly: the card's speed is that of a core of another computer."""
+    unknown = sum(file.megapixels is None and not file.is_done for file in files)
+    without = f" without {unknown} of unknown size" if unknown else ""
+    return f"roughly {duration(seconds).removeprefix('about ')}{without}"
 
 
 def nuclei(count: int) -> str:

@@ -361,7 +361,7 @@ def test_a_dry_run_lists_and_writes_nothing(cells, tmp_path):
     result = run("segment", cells, "--out", tmp_path / "out", "--dry-run")
     lines = result.stdout.splitlines()
     assert lines[0] == f"{cells / 'cells.png'}  0.082 MPix"
-    assert lines[1].startswith("1 micrographs, roughly ")
+    assert lines[1].startswith("1 micrograph, roughly ")
     assert not (tmp_path / "out").exists()
 
 

@@ -212,15 +212,15 @@ def _list_files(
         say_error(error)
     files, seconds = look_at(found.items, batch, config, joining)
     for file in files:
-        known = "" if file.megapixels is None else f"  {wording.number(file.megapixels)} MPix"
+        known = "size not known" if file.megapixels is None else wording.megapixels(file.megapixels)
         done = "  done already" if file.is_done else ""
-        say(f"{_shown(str(file.item.path))}{known}{done}", sys.stdout)
+        path = str(file.item.path).removesuffix(file.item.path.name) + file.item.title
+        say(f"{_shown(path)}  {known}{done}", sys.stdout)
     done_count = sum(file.is_done for file in files)
-    parts = [f"{len(files)} micrographs"]
+    parts = [f"{len(files)} micrographs" if len(files) != 1 else "1 micrograph"]
     parts += [f"{done_count} done already"] if done_count else []
     if seconds:
-        # the card's speed is that of one core of another computer
-        parts.append(f"roughly {wording.duration(seconds).removeprefix('about ')}")
+        parts.append(wording.estimate(files, seconds))
     say(", ".join(parts), sys.stdout)
 
 

@@ -292,11 +292,10 @@ class BatchDock(QWidget):
         done = sum(file.is_done for file in plan.files)
         parts = [_files(len(plan.files))]
         known = [file.megapixels for file in plan.files if file.megapixels is not None]
-        parts += [f"{wording.number(sum(known))} MPix"] if known else []
+        parts += [wording.megapixels(sum(known))] if known else []
         parts += [f"{done} done already"] if done else []
         if plan.seconds is not None and done < len(plan.files):
-            # the card's speed is that of one core of another computer
-            parts.append(f"roughly {wording.duration(plan.seconds).removeprefix('about ')}")
+            parts.append(wording.estimate(plan.files, plan.seconds))
         self.outcome.say_state("idle")
         self.outcome.say_result(" · ".join(parts))
         for problem in plan.problems:
