@@ -143,7 +143,7 @@ def _megapixels(item: Item, settings: SegmentConfig, joining: JoinConfig | None)
             return None
         size = micrograph.shape
         if axis.upper() in micrograph.axes:
-            planes = micrograph.pixels.shape[micrograph.axes.index(axis.upper())]
+            planes: int = micrograph.pixels.shape[micrograph.axes.index(axis.upper())]
             return planes * size[0] * size[1] / 1e6
     return None if size is None else size[0] * size[1] / 1e6
 
