@@ -19,6 +19,7 @@ from napari_nucleiseg.nucleus_size import (
     fits_memory,
     magnification,
     proposed_magnification,
+    words_of,
 )
 from napari_nucleiseg.resampling import resample
 from napari_nucleiseg.segmentation import segment
@@ -162,3 +163,9 @@ def test_too_large_to_be_enlarged_is_said(monkeypatch, fluorescence) -> None:
     monkeypatch.setattr("napari_nucleiseg.nucleus_size._MOST_PIXELS", 1000)
     with pytest.raises(NucleisegError, match="too large to be enlarged"):
         segment_now(fluorescence[0], SegmentConfig(device="cpu", nucleus_diameter="4"))
+
+
+def test_wide_nuclei_are_spoken_of_in_plain_numbers():
+    seen, done = words_of(118.3, 19.2, "nuclei", 0.2)
+    assert seen == "Nuclei seem to be about 118 px wide, and nuclei knows 19 px"
+    assert done == "shrunk 5.0 times"

@@ -30,6 +30,7 @@ from .nucleus_size import (
 from .resampling import labels_at, resample
 from .store import ModelCard
 from .tiling import Grid
+from .wording import number
 
 SMALLEST_TILE = 256
 # maps, labels and what decoding takes beside them, at the least
@@ -99,7 +100,7 @@ def without_resampling(
     if given is not None and known is not None and magnification(given, known) == 1:
         yield Notice(
             f"Nuclei of {given:.3g} px need no resampling: {model.name} knows those of "
-            f"{LEAST * known:.2g} to {MOST * known:.2g} px"
+            f"{number(LEAST * known)} to {number(MOST * known)} px"
         )
 
 
@@ -107,7 +108,7 @@ def check_enlarged(chosen: Micrograph, factor: float) -> None:
     """Refuse a picture that is too large once it is enlarged, where it is segmented as a whole."""
     if not fits_memory(chosen.shape, factor):
         raise NucleisegError(
-            f"The micrograph is too large to be enlarged {factor:.2g} times",
+            f"The micrograph is too large to be enlarged {number(factor)} times",
             "{} has {}×{} px".format(chosen.name, *chosen.shape),
             "Segment it block by block on the command line (--stream), crop it, or set the nucleus "
             "diameter to none",

@@ -13,6 +13,7 @@ import numpy as np
 
 from .config import DIAMETER
 from .errors import SettingError
+from .wording import number
 
 LEAST, MOST = 0.5, 3.5
 """Sizes that a model finds without help, as multiples of the median it has learned from."""
@@ -114,8 +115,9 @@ def is_surer(again: float, before: float, factor: float) -> bool:
 def words_of(diameter: float, known: float, name: str, factor: float) -> tuple[str, str]:
     """Say what was seen, and what resampling does ("enlarged 2.1 times")."""
     verb, times = ("enlarged", factor) if factor > 1 else ("shrunk", 1 / factor)
-    seen = f"Nuclei seem to be about {diameter:.2g} px wide, and {name} knows {known:.2g} px"
-    return seen, f"{verb} {times:.2g} times"
+    wide = f"{number(diameter)} px wide"
+    seen = f"Nuclei seem to be about {wide}, and {name} knows {number(known)} px"
+    return seen, f"{verb} {number(times)} times"
 
 
 def fits_memory(shape: tuple[int, int], factor: float) -> bool:
