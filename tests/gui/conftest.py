@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 pytest.importorskip("napari")
@@ -13,6 +15,17 @@ from napari_nucleiseg.gui.segment_dock import SegmentDock
 
 # before a window loads Mesa: a training in this process would load Triton after it, and end it
 load_torch()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def light_rubbish():
+    """What is there for good is not looked through again.
+
+    napari collects garbage whenever a layer goes, and its fixtures do so around each test: with
+    PyTorch and Qt loaded, half of the time of these tests.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
