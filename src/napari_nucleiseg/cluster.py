@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
+from . import __version__
 from .errors import DependencyError, FileError, NucleisegError, reason
 
 PATIENCE = "10s"
@@ -41,7 +42,9 @@ def open_client(
     DependencyError
         If dask.distributed is not installed.
     FileError
-        If there is no scheduler at the address, or it has no workers.
+        If there is no scheduler at the address, or it has no workers that can do the work.
+    NucleisegError
+        If the scheduler ends while it is needed.
     """
     try:
         from distributed import Client, LocalCluster
@@ -50,6 +53,8 @@ def open_client(
             "Dask is not installed", "", 'Install it: pip install "napari-nucleiseg[cluster]"'
         ) from error
     with ExitStack() as opened:
+        # what they have to say of lost connections is said here, in one sentence
+        opened.enter_context(_silent("distributed", "distributed.client"))
         address = scheduler
         if address is None:
             cluster = opened.enter_context(
@@ -72,17 +77,71 @@ def open_client(
                 f"{scheduler} ({reason(error)})",
                 "Start one (dask scheduler) with workers, or leave --scheduler out",
             ) from error
-        if scheduler is not None and not client.ncores():
-            raise FileError(
-                "The dask scheduler has no workers",
-                scheduler,
-                f"Start some: dask worker {scheduler} --nthreads 1",
-            )
-        if scheduler is None:
+        if scheduler is not None:
+            _check_workers(client, scheduler)
+        else:
             share = max(1, (os.cpu_count() or 1) // workers) if shares_cores else None
             # also in processes that take the place of others
             client.register_worker_callbacks(partial(_settle, share))
-        yield client
+        with lost_scheduler():
+            yield client
+
+
+@contextmanager
+def lost_scheduler() -> Iterator[None]:
+    """Say it in words where the scheduler ends while it is needed."""
+    from distributed.client import FutureCancelledError
+    from distributed.comm import CommClosedError
+
+    try:
+        yield
+    except (FutureCancelledError, CommClosedError) as error:
+        raise NucleisegError(
+            "The dask scheduler has ended, or cannot be reached any more",
+            "",
+            "Start it again, with its workers, and do the same with --resume: what is done stays, "
+            "and a slide goes on where it was",
+        ) from error
+
+
+@contextmanager
+def _silent(*names: str) -> Iterator[None]:
+    """Let libraries write no log meanwhile."""
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+def _check_workers(client: Any, scheduler: str) -> None:
+    """See that a scheduler has workers, with this version of this program."""
+    if not client.ncores():
+        raise FileError(
+            "The dask scheduler has no workers",
+            scheduler,
+            f"Start some: dask worker {scheduler} --nthreads 1",
+        )
+    package = __package__ or ""
+    seen = client.get_versions(packages=[package])["workers"].values()
+    versions = {(worker or {}).get("packages", {}).get(package) for worker in seen}
+    if None in versions:
+        raise FileError(
+            "A worker of the dask scheduler does not have this program",
+            scheduler,
+            f'Install it there, too: pip install "napari-nucleiseg[cluster]=={__version__}"',
+        )
+    if versions != {__version__}:
+        others = ", ".join(sorted(versions - {__version__}))
+        raise FileError(
+            "A worker of the dask scheduler has another version of this program",
+            f"{others} at {scheduler}, and {__version__} here",
+            "Install the same version on all computers",
+        )
 
 
 def _settle(threads: int | None) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .cluster import gone
+from .cluster import gone, lost_scheduler
 from .config import SegmentConfig
 from .errors import ModelError
 from .files import write_whole
@@ -78,7 +78,11 @@ class SlideWorkers:
         self._rank = {number: rank for rank, number in enumerate(order)}
         self._coming = [number for number in order if not tiles.is_made(number)]
         self._heights = [window.rows.stop - window.rows.start for window in windows[:1]]
-        tiles.prepare = self._prepare
+        tiles.prepare = self._wait
+
+    def _wait(self, numbers: list[int]) -> None:
+        with lost_scheduler():
+            self._prepare(numbers)
 
     def _prepare(self, numbers: list[int]) -> None:
         """Wait until tiles are made, and let the next ones be begun meanwhile."""
