@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -97,6 +98,10 @@ def test_results_are_those_of_one_process(shared, folder, tmp_path):
     assert [e.was_done for e in of(again, FileFinished)] == [True] * 3
 
 
+def processes(client) -> set[int]:
+    return set(client.run(os.getpid, on_error="ignore").values())
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
 def test_a_killed_worker_costs_its_file_only(shared, client, folder, tmp_path):
     (folder / "b.png").unlink()
@@ -104,7 +109,7 @@ def test_a_killed_worker_costs_its_file_only(shared, client, folder, tmp_path):
         shutil.copy(STAINED, folder / name)
     config = BatchConfig(folder=folder, out=tmp_path / "out", workers=2)
     [plan] = plan_batch(config, TORCH)
-    before = set(client.run(os.getpid).values())
+    before = processes(client)
     finished = []
     for event in run_batch(plan.files, config, TORCH):
         if isinstance(event, FileFinished):
@@ -113,8 +118,12 @@ def test_a_killed_worker_costs_its_file_only(shared, client, folder, tmp_path):
                 # four files are left: each worker has one
                 os.kill(min(before), signal.SIGKILL)
     assert sorted(event.number for event in finished) == list(range(5))
-    client.wait_for_workers(2)
-    assert min(before) not in client.run(os.getpid).values()
+    # the scheduler may count the killed one for a moment longer
+    until = time.monotonic() + 30
+    while len(there := processes(client) - {min(before)}) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert there != before
     first, *others = (read_labels(event.labels).image for event in finished)
     assert first.max() > 20
     for other in others:
