@@ -243,27 +243,74 @@ def test_exports_are_written_beside_the_labels_and_belong_to_what_is_done(folder
 
 
 @pytest.mark.slow
-def test_of_a_file_that_goes_block_by_block_nothing_is_exported_and_that_is_said(
-    folder, tmp_path, monkeypatch
-):
+def test_beside_a_slide_lies_what_lies_beside_an_image(folder, tmp_path, monkeypatch):
+    """Picture, table and exports; what is missing later is made without segmenting again."""
     pytest.importorskip("zarr", minversion="3")
+    all_of_it = {"exports": ("geojson", "imagej_roi"), "table": True, "overlay": True}
+    config = BatchConfig(folder=folder, pattern="a.png", out=tmp_path / "whole", **all_of_it)
+    run(config)
     monkeypatch.setattr("napari_nucleiseg.batch.STREAM_PIXELS", 1000)
+    monkeypatch.setattr("napari_nucleiseg.beside.OVERLAY_PX", 160)
     out = tmp_path / "out"
-    config = BatchConfig(folder=folder, pattern="a.png", out=out, exports=("geojson",))
+    config = config.model_copy(update={"out": out})
     [finished] = of(run(config), FileFinished)
-    assert finished.exports == ()
-    assert "nothing exported" in finished.notices[-1]
-    assert not (out / "a.geojson").exists()
+    assert finished.labels.name == "a_labels.ome.zarr"
+    assert finished.notices == ()
+    names = ("a_nuclei.csv", "a.geojson", "a_rois.zip", "a_overlay.png")
+    assert [p.name for p in (finished.table, *finished.exports, finished.overlay)] == list(names)
+    ours, theirs = (
+        [row.split(",") for row in (place / "a_nuclei.csv").read_text("utf-8").splitlines()]
+        for place in (out, tmp_path / "whole")
+    )
+    assert ours[0] == theirs[0]
+    assert len(ours) == finished.nuclei + 1 > 20
+    # nuclei are the same with other numbers
+    at = ours[0].index("area_px"), ours[0].index("intensity_mean_red")
+    assert sorted((row[at[0]], row[at[1]]) for row in ours) == sorted(
+        (row[at[0]], row[at[1]]) for row in theirs
+    )
+    # half the size, with outlines
+    with Image.open(out / "a_overlay.png") as picture:
+        assert picture.size == (160, 128)
     assert [file.is_done for file in planned(config).files] == [True]
+
+    kept = {name: (out / name).read_bytes() for name in names}
+    for name in names[1:]:
+        (out / name).unlink()
+    (out / "a_nuclei.csv").write_bytes(b"")
+    assert [file.is_done for file in planned(config).files] == [False]
+    with monkeypatch.context() as context:
+        context.setattr("napari_nucleiseg.batch.stream", None)
+        context.setattr("napari_nucleiseg.batch.segment", None)
+        [again] = of(run(config), FileFinished)
+        assert {name: (out / name).read_bytes() for name in names} == kept
+        assert again.nuclei == finished.nuclei
+        # one that was not asked for before
+        more = config.model_copy(update={"exports": ("geojson", "coco")})
+        [again] = of(run(more), FileFinished)
+    assert (out / "a_coco.json").is_file()
+    record = json.loads((out / "a_labels.json").read_text("utf-8"))
+    assert {"a_coco.json", *names} < set(record["written"])
+    assert [file.is_done for file in planned(more).files] == [True]
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_an_image_whose_table_is_missing_is_not_segmented_again(
+    folder, tmp_path, monkeypatch, step
+):
+    config = BatchConfig(folder=folder, pattern="a.png", out=tmp_path / "out", table=step == 0)
+    run(config)
+    (tmp_path / "out" / "a_nuclei.csv").unlink(missing_ok=True)
+    monkeypatch.setattr("napari_nucleiseg.batch.segment", None)
+    [again] = of(run(config.model_copy(update={"table": True})), FileFinished)
+    rows = (tmp_path / "out" / "a_nuclei.csv").read_text("utf-8").splitlines()
+    assert len(rows) == again.nuclei + 1 > 20
 
 
 def test_exports_that_cannot_be_end_a_run_before_it_begins(tmp_path, monkeypatch):
     out = tmp_path / "out"
-    joined = JoinConfig(join="z")
-    for options, joining in (({}, joined), ({"by_blocks": True}, None)):
-        config = BatchConfig(out=out, exports=("coco",), **options)
-        with pytest.raises(SettingError, match="in one plane"):
-            list(run_batch((), config, TORCH, joining))
+    with pytest.raises(SettingError, match="Only single planes can be exported"):
+        list(run_batch((), BatchConfig(out=out, exports=("coco",)), TORCH, JoinConfig(join="z")))
     monkeypatch.setitem(sys.modules, "roifile", None)
     config = BatchConfig(out=out, exports=("imagej_roi",))
     with pytest.raises(DependencyError, match=r"napari-nucleiseg\[export\]"):

@@ -113,8 +113,9 @@ def test_a_thumbnail_shows_outlines_in_their_place(fluorescence, monkeypatch):
     from napari_nucleiseg.overlay import OUTLINE_RGB
 
     micrograph, labels = fluorescence
-    monkeypatch.setattr(thumbnails, "SIDE_PX", 120)
-    small = thumbnails.draw(micrograph, labels)
+    # some rows at a time, as slides are read
+    monkeypatch.setattr(thumbnails, "_BAND_PX", 50)
+    small = thumbnails.draw(micrograph, labels, 120)
     assert small.shape == (120, 120, 3)
     assert np.array_equal(
         np.all(small == OUTLINE_RGB, axis=-1) & (labels[1::3, 1::3] == 0), np.zeros((120, 120))

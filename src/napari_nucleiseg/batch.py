@@ -6,29 +6,23 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from .channels import choose_pixels
+from .beside import Beside, write_beside
 from .config import JoinConfig, SegmentConfig
 from .errors import FileError, SettingError
 from .events import Event, Notice, Segmented, Streamed
-from .export import ending_of, write_exports
 from .files import write_text
-from .io import open_micrograph, open_stack, with_colour, write_labels
-from .measure import measure
+from .io import open_micrograph, open_stack, read_labels, with_colour, write_labels
 from .micrograph import Micrograph
-from .overlay import draw_outlines, write_picture
 from .result_names import PROGRAM, Item, is_same_file, owner_of
 from .segmentation import segment
 from .stack_segmentation import segment_stack
 from .streaming import stream
-from .tables import write_table
 from .thumbnails import keep_thumbnail
 
 if TYPE_CHECKING:
@@ -250,11 +244,8 @@ def segment_file(
     results = [target, manifest]
     if join == "t":
         results.append(item.result(out, "_tracks.csv"))
-    measurements = item.result(out, "_nuclei.csv") if table else None
-    if measurements is not None:
-        results.append(measurements)
-    exported = [item.result(out, ending_of(name)) for name in exports]
-    results += exported
+    beside = Beside.of(item, out, overlay=overlay, table=table, exports=exports)
+    results += beside.paths
     _refuse_to_replace(out, item.name, source, results)
     if item.notice:
         yield Notice(item.notice)
@@ -273,28 +264,20 @@ def segment_file(
             result = event
     if result is None:
         raise TypeError("segment ended without a result")
-    picture = None
+    if isinstance(result, Segmented) or join == "none":
+        plane = micrograph.one_plane(config.z, config.t)
+        labels = result.labels if isinstance(result, Segmented) else open_micrograph(result.path)
+        yield from write_beside(beside, item, out, plane, labels, config)
+        if isinstance(result, Segmented):
+            write_labels(target, result.labels, micrograph.pixel_size_um)
+    elif beside.paths:
+        beside = Beside()
+        yield Notice(
+            "No picture of outlines was drawn, no nucleus measured and nothing exported, since "
+            f"planes were joined; open {target.name} in napari"
+        )
     if thumbnail:
         keep_thumbnail(item, out, micrograph, config, result)
-    if isinstance(result, Segmented):
-        if overlay:
-            picture = item.result(out, "_overlay.png")
-            plane = micrograph.one_plane(config.z, config.t)
-            chosen = choose_pixels(plane, config.channel, config.colour, config.merge)[0]
-            write_picture(picture, draw_outlines(chosen.loaded(), result.labels))
-        if measurements is not None:
-            made = measure(result.labels, micrograph.one_plane(config.z, config.t).loaded())
-            names = np.full(len(made["label"]), item.name, object)
-            write_table(measurements, {"image": names, **made})
-        yield from write_exports(result.labels, out, item.name, exports, item.path.name)
-        write_labels(target, result.labels, micrograph.pixel_size_um)
-    elif overlay or table or exports:
-        measurements, exported = None, []
-        yield Notice(
-            "No picture of outlines was drawn, no nucleus measured and nothing exported, since the "
-            f"micrograph is {'a stack' if join != 'none' else 'too large'}; open {target.name} in "
-            "napari"
-        )
     # the path as a whole: only so can a later run tell whether it has the same file
     record = {
         **result.manifest,
@@ -304,19 +287,86 @@ def segment_file(
         "median_diameter_px": result.median_diameter_px,
         "notices": list(dict.fromkeys(notices)),
         # what another run has left beside it is not of this one
-        "written": [p.name for p in (target, picture, measurements, *exported) if p is not None],
+        "written": [path.name for path in (target, *beside.paths)],
     }
-    text = json.dumps(record, indent=2, ensure_ascii=True, default=str)
     # last, so that where there is a record all else is complete
-    write_text(manifest, text + "\n")
+    write_record(manifest, record)
     yield FileDone(
         item,
         target,
         manifest,
-        picture,
-        measurements,
-        tuple(exported),
+        beside.overlay,
+        beside.table,
+        beside.exports,
         micrograph.pixel_size_um,
         result,
         time.monotonic() - started,
+    )
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write the record of how results were made."""
+    text = json.dumps(record, indent=2, ensure_ascii=True, default=str)
+    write_text(path, text + "\n")
+
+
+def complete_file(
+    item: Item,
+    out: Path,
+    config: SegmentConfig,
+    record: Mapping[str, Any],
+    *,
+    overlay: bool = False,
+    table: bool = False,
+    exports: Sequence[str] = (),
+    read: Callable[[Item], ReadFile] | None = None,
+) -> Iterator[Event]:
+    """Write what is wanted beside a label image that is there, without segmenting again.
+
+    Parameters
+    ----------
+    item : Item
+    out : Path
+    config : SegmentConfig
+        By which it was segmented.
+    record : mapping
+        The record beside the label image.
+    overlay, table, exports, read
+        See `segment_file`.
+
+    Yields
+    ------
+    Event
+        Those of `beside.write_beside`, and last `FileDone`.
+
+    Raises
+    ------
+    NucleisegError
+        If reading or writing fails.
+    """
+    started = time.monotonic()
+    micrograph = (read_file(item, config) if read is None else read(item)).micrograph
+    manifest = item.result(out, "_labels.json")
+    target = manifest.with_name(str(record["labels"]))
+    beside = Beside.of(item, out, overlay=overlay, table=table, exports=exports)
+    written = list(record["written"])
+    own = [path for path in beside.paths if path.name not in written]
+    _refuse_to_replace(out, item.name, os.path.abspath(item.path), own)
+    plane = micrograph.one_plane(config.z, config.t)
+    labels = open_micrograph(target) if target.is_dir() else read_labels(target).image
+    yield from write_beside(beside, item, out, plane, labels, config)
+    record = {**record, "written": [*written, *(path.name for path in own)]}
+    write_record(manifest, record)
+    seconds = time.monotonic() - started
+    median = float(record.get("median_diameter_px") or 0.0)
+    yield FileDone(
+        item,
+        target,
+        manifest,
+        beside.overlay,
+        beside.table,
+        beside.exports,
+        micrograph.pixel_size_um,
+        Streamed(target, int(record["nuclei"]), median, seconds, dict(record)),
+        seconds,
     )

@@ -7,13 +7,15 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, cast
 
-from .batch import FileDone, ReadFile, segment_file
+from .batch import FileDone, ReadFile, complete_file, segment_file
 from .batch_config import BatchConfig
 from .batch_events import FileFailed, FileFinished, FileNoticed
+from .batch_record import lacks_only_files_beside
 from .config import JoinConfig, SegmentConfig
 from .errors import FAILURES
-from .events import DeviceChosen, Event, Notice, TileDone
+from .events import DeviceChosen, Event, Notice, NucleiWritten, TileDone
 from .result_names import Item
+from .store import find_model
 from .wording import is_foreseen, result, sentence
 
 if TYPE_CHECKING:
@@ -48,26 +50,15 @@ def file_events(
     Yields
     ------
     Event
-        `TileDone`, `DeviceChosen`, `FileNoticed`, and last `FileFinished` or `FileFailed`.
+        `TileDone`, `DeviceChosen`, `NucleiWritten`, `FileNoticed`, and last `FileFinished` or
+        `FileFailed`.
     """
     notices: list[str] = []
     try:
-        work = segment_file(
-            item,
-            config.out,
-            settings,
-            overlay=config.overlay,
-            by_blocks=config.by_blocks,
-            joining=joining,
-            table=config.table,
-            exports=config.exports,
-            thumbnail=config.summary,
-            read=read,
-            workers=workers,
-        )
+        work = _work(item, config, settings, joining, read, workers)
         with closing(cast("Generator[Event, None, None]", work)) as events:
             for event in events:
-                if isinstance(event, TileDone | DeviceChosen):
+                if isinstance(event, TileDone | DeviceChosen | NucleiWritten):
                     yield event
                 elif isinstance(event, Notice) and event.text not in notices:
                     notices.append(event.text)
@@ -90,3 +81,41 @@ def file_events(
                     )
     except FAILURES as error:
         yield FileFailed(number, sentence(error), is_foreseen(error), traceback.format_exc())
+
+
+def _work(
+    item: Item,
+    config: BatchConfig,
+    settings: SegmentConfig,
+    joining: JoinConfig | None,
+    read: Callable[[Item], ReadFile] | None,
+    workers: SlideWorkers | None,
+) -> Iterator[Event]:
+    """Segment a file, or write what is missing beside its label image."""
+    if config.resume:
+        sha256 = find_model(settings.model).sha256
+        record = lacks_only_files_beside(item, config, settings, sha256, joining)
+        if record:
+            return complete_file(
+                item,
+                config.out,
+                settings,
+                record,
+                overlay=config.overlay,
+                table=config.table,
+                exports=config.exports,
+                read=read,
+            )
+    return segment_file(
+        item,
+        config.out,
+        settings,
+        overlay=config.overlay,
+        by_blocks=config.by_blocks,
+        joining=joining,
+        table=config.table,
+        exports=config.exports,
+        thumbnail=config.summary,
+        read=read,
+        workers=workers,
+    )

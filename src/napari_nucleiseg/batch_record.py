@@ -11,8 +11,9 @@ from . import __version__
 from .batch import stamps_of
 from .batch_config import BatchConfig
 from .batch_events import FileFinished
+from .beside import Beside
 from .config import JoinConfig, SegmentConfig
-from .export import ending_of, endings
+from .export import endings
 from .result_names import Item
 
 
@@ -58,39 +59,70 @@ def is_done(
     joining : JoinConfig, optional
         How planes are joined, where they are.
     """
-    record = read_record(item, config.out)
+    record = segmented_before(item, config.out, settings, sha256, joining)
+    return bool(record) and not _missing(record, item, config)
+
+
+def lacks_only_files_beside(
+    item: Item,
+    config: BatchConfig,
+    settings: SegmentConfig,
+    sha256: str,
+    joining: JoinConfig | None = None,
+) -> dict[str, Any]:
+    """The record of a file that need not be segmented again, though a table or export is missing.
+
+    Empty where it has to be, or where nothing is missing. Parameters are those of `is_done`.
+    """
+    record = segmented_before(item, config.out, settings, sha256, joining)
+    return record if record and _missing(record, item, config) else {}
+
+
+def segmented_before(
+    item: Item,
+    out: Path,
+    settings: SegmentConfig,
+    sha256: str,
+    joining: JoinConfig | None = None,
+) -> dict[str, Any]:
+    """The record of a label image of this file as it is now, by the same settings, or nothing."""
+    record = read_record(item, out)
     expected = {
         "config": settings.model_dump(mode="json"),
         "model": {"name": record.get("model", {}).get("name"), "sha256": sha256},
         "join": joining.model_dump(mode="json") if joining and joining.join != "none" else None,
     }
     if any(record.get(name) != value for name, value in expected.items()):
-        return False
+        return {}
     if record.get("versions", {}).get("napari-nucleiseg") != __version__:
-        return False
+        return {}
     if record.get("input", {}).get("path") != os.path.abspath(item.path):
-        return False
-    manifest = item.result(config.out, "_labels.json")
-    # blocks and stacks are written to other files, of which nothing else is made
-    labels = manifest.with_name(str(record.get("labels")))
-    wanted = [labels]
-    if labels.suffixes[-1:] == [".tif"] and ".ome" not in labels.suffixes:
-        wanted += [item.result(config.out, "_overlay.png")] if config.overlay else []
-        wanted += [item.result(config.out, "_nuclei.csv")] if config.table else []
-        wanted += [item.result(config.out, ending_of(name)) for name in config.exports]
+        return {}
     try:
         stamp = stamps_of(item)
     except OSError:
-        return False
+        return {}
+    labels = item.result(out, "_labels.json").with_name(str(record.get("labels")))
     is_same = all(record["input"].get(name) == value for name, value in stamp.items())
-    written = record.get("written")
-    is_listed = isinstance(written, list) and all(path.name in written for path in wanted)
-    return is_same and is_listed and all(path.exists() and _size(path) for path in wanted)
+    is_listed = isinstance(record.get("written"), list) and labels.name in record["written"]
+    return record if is_same and is_listed and _is_there(labels) else {}
 
 
-def _size(path: Path) -> int:
-    """Bytes of a file; a folder counts as one."""
-    return 1 if path.is_dir() else path.stat().st_size
+def _missing(record: dict[str, Any], item: Item, config: BatchConfig) -> list[Path]:
+    """Files that are wanted beside the label image and are not there."""
+    # beside joined planes nothing is written
+    if record.get("join") is not None:
+        return []
+    beside = Beside.of(
+        item, config.out, overlay=config.overlay, table=config.table, exports=config.exports
+    )
+    written = record["written"]
+    return [path for path in beside.paths if path.name not in written or not _is_there(path)]
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file is there and not empty; a folder counts as it is."""
+    return path.is_dir() or (path.is_file() and path.stat().st_size > 0)
 
 
 def read_record(item: Item, out: Path) -> dict[str, Any]:

@@ -58,11 +58,9 @@ def run_batch(
         written to, or stacks shall be exported.
     """
     started = time.monotonic()
-    if config.exports and (config.by_blocks or (joining and joining.join != "none")):
+    if config.exports and joining and joining.join != "none":
         raise SettingError(
-            "Only images that are segmented as a whole, in one plane, can be exported",
-            "--export with --stream or --join",
-            "Leave one of them out",
+            "Only single planes can be exported", "--export with --join", "Leave one of them out"
         )
     ready(config.exports)
     prepare_folder(config.out)

@@ -22,7 +22,7 @@ from .batch_record import done_before
 from .cluster import gone, open_client
 from .config import JoinConfig, SegmentConfig
 from .errors import FAILURES
-from .events import Event, TileDone
+from .events import Event, NucleiWritten, TileDone
 from .result_names import Item
 from .slide_workers import SlideWorkers
 from .wording import sentence
@@ -143,4 +143,4 @@ def _segment(
 ) -> list[Event]:
     """Segment a file on a worker."""
     events = file_events(number, item, config, settings, joining)
-    return [event for event in events if not isinstance(event, TileDone)]
+    return [event for event in events if not isinstance(event, TileDone | NucleiWritten)]

@@ -58,6 +58,14 @@ class TileDone(Event):
 
 
 @dataclass(frozen=True)
+class NucleiWritten(Event):
+    """A part of the nuclei of a large label image was measured and exported."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Decoding(Event):
     """All tiles went through the network; now its maps become nuclei, in one long step."""
 

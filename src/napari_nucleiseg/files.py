@@ -5,22 +5,26 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from .errors import FileError
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Write a file beside its place and move it there when it is complete.
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file beside its place; it is moved there when the context ends without an error.
 
     Parameters
     ----------
     path : Path
         Where the file goes; its folder is made. An earlier file stays untouched until the end.
-    write : callable
-        Writes into the open binary file it is given.
+
+    Yields
+    ------
+    binary file
 
     Raises
     ------
@@ -34,7 +38,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
             dir=path.parent, prefix=".part-", suffix=path.suffix, delete=False
         ) as file:
             name = file.name
-            write(file)
+            yield cast("IO[bytes]", file)
             file.flush()
             os.fsync(file.fileno())
         umask = os.umask(0)
@@ -50,6 +54,24 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     finally:
         if name and os.path.exists(name):
             os.unlink(name)
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    """Write a file beside its place and move it there when it is complete; see `whole_file`.
+
+    Parameters
+    ----------
+    path : Path
+    write : callable
+        Writes into the open binary file it is given.
+
+    Raises
+    ------
+    FileError
+        If the disk is full or the folder cannot be written to.
+    """
+    with whole_file(path) as file:
+        write(file)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from pydantic import Field
@@ -13,6 +13,8 @@ from .errors import ShapeError
 from .events import Event
 from .metrics._surfaces import Outlines, distances_between
 from .micrograph import Micrograph
+from .parts import Part
+from .tables import stacked
 
 # diagonal neighbours touch
 _TOUCHING_PX = 1.5
@@ -132,11 +134,69 @@ def measure_steps(
     yield Measuring("sizes and shapes", 0, total)
     table = _shapes(labels, pixel_size_um)
     yield Measuring("neighbours", 1, total)
-    table |= _neighbourhood(labels, table, pixel_size_um, config.within_px)
+    table |= _neighbourhood(Outlines.of(labels), table, pixel_size_um, config.within_px)
     for done, (name, pixels) in enumerate(channels, 2):
         yield Measuring("intensities" + (f" in {name[1:]}" if name else ""), done, total)
         table |= _intensities(labels, pixels, name, config.percentiles)
     yield TableMade(table)
+
+
+class PartsMeasured:
+    """Measurements of a label image that comes in parts; those of `measure`.
+
+    Of each nucleus outline and numbers are kept, about 2 kB, and no pixels.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+        One plane; its pixels may be in the file, and are read where the parts are.
+    config : MeasureConfig, optional
+    """
+
+    def __init__(self, micrograph: Micrograph, config: MeasureConfig | None = None) -> None:
+        self._micrograph, self._config = micrograph, config or MeasureConfig()
+        self._tables: list[dict[str, np.ndarray]] = []
+        self._intensities: list[dict[str, np.ndarray]] = []
+        self._pieces: list[np.ndarray] = []
+
+    def add(self, part: Part) -> None:
+        """Measure the nuclei of a part."""
+        labels, (height, width) = part.labels, part.labels.shape
+        table = _shapes(labels, self._micrograph.pixel_size_um)
+        table["y_px"] += part.top
+        table["x_px"] += part.left
+        self._tables.append(table)
+        place = (slice(part.top, part.top + height), slice(part.left, part.left + width))
+        found: dict[str, np.ndarray] = {}
+        for name, pixels in _channels(self._micrograph):
+            own = np.asarray(pixels[place])
+            found |= _intensities(labels, own, name, self._config.percentiles)
+        self._intensities.append(found)
+        outlines = Outlines.of(labels)
+        points = (outlines.points + np.array([part.top, part.left])).astype(np.int32)
+        self._pieces += np.split(points, outlines.starts[1:-1]) if len(outlines.ids) else []
+
+    def table(self) -> dict[str, np.ndarray]:
+        """Find the neighbours and give the table, in the order of the nuclei's numbers."""
+        if not self._tables:
+            nothing = replace(self._micrograph, pixels=_corner(self._micrograph), levels=())
+            return measure(np.zeros(nothing.shape, np.int32), nothing, config=self._config)
+        table = stacked(self._tables)
+        order = np.argsort(table["label"], kind="stable")
+        table = {name: column[order] for name, column in table.items()}
+        pieces = [self._pieces[n] for n in order.tolist()]
+        starts = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])])
+        outlines = Outlines(table["label"], starts, np.concatenate(pieces).astype(float))
+        size = self._micrograph.pixel_size_um
+        table |= _neighbourhood(outlines, table, size, self._config.within_px)
+        intensities = stacked(self._intensities)
+        return table | {name: column[order] for name, column in intensities.items()}
+
+
+def _corner(micrograph: Micrograph) -> np.ndarray:
+    """One pixel of a micrograph, in all channels."""
+    y = micrograph.axes.index("Y")
+    return np.asarray(micrograph.pixels[(slice(None),) * y + (slice(0, 1), slice(0, 1))])
 
 
 def _check_size(labels: np.ndarray, micrograph: Micrograph) -> None:
@@ -214,12 +274,11 @@ def _intensities(
 
 
 def _neighbourhood(
-    labels: np.ndarray,
+    outlines: Outlines,
     table: dict[str, np.ndarray],
     pixel_size_um: tuple[float, float] | None,
     within_px: float,
 ) -> dict[str, np.ndarray]:
-    outlines = Outlines.of(labels)
     centres = np.stack([table["y_px"], table["x_px"]], axis=1)
     found = _nearest(outlines, centres, (1.0, 1.0), within_px)
     columns = {

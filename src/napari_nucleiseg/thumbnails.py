@@ -23,8 +23,8 @@ from .overlay import draw_outlines
 from .result_names import Item
 
 SIDE_PX = 400
-# of a pyramid without a level of at most this side no picture is made: reading it would take long
-_LARGEST_LEVEL = 4096
+# so many rows are read at a time
+_BAND_PX = 512
 _FOLDER = ".thumbnails"
 
 
@@ -40,7 +40,7 @@ def keep_thumbnail(
     config: SegmentConfig,
     result: Segmented | Streamed,
 ) -> None:
-    """Draw the picture of a file and keep it; an earlier one goes in any case.
+    """Draw the picture of a file and keep it in the place of an earlier one.
 
     Parameters
     ----------
@@ -50,61 +50,67 @@ def keep_thumbnail(
     config : SegmentConfig
         Which plane and channel were looked at.
     result : Segmented or Streamed
-        Of joined planes, and of a slide without small levels, no picture is made.
+        Of joined planes, the middle one is drawn.
     """
-    path = path_of(item, out)
-    path.unlink(missing_ok=True)
-    if isinstance(result, Streamed) and result.path.suffix != ".zarr":
-        return
+    labels: Any
+    if isinstance(result, Segmented):
+        labels = result.labels
+    else:
+        made = open_micrograph(result.path)
+        joined = {axis: "middle" for axis in "ZT" if axis in made.axes}
+        micrograph = micrograph.plane(z=joined.get("Z"), t=joined.get("T"))
+        made = made.plane(z=joined.get("Z"), t=joined.get("T"))
+        labels = level_of(made, SIDE_PX).pixels
     plane = micrograph.one_plane(config.z, config.t)
-    labels: Any = result.labels if isinstance(result, Segmented) else None
-    if labels is None:
-        made = open_micrograph(result.path)  # type: ignore[union-attr]
-        small, labels = _level(plane), _level(made)
-        if small is None or labels is None:
-            return
-        plane, labels = replace(plane, pixels=small, levels=()), np.asarray(labels)
-    chosen = choose_pixels(plane, config.channel, config.colour, config.merge)[0].loaded()
-    picture = Image.fromarray(draw(chosen, labels))
+    chosen = choose_pixels(plane, config.channel, config.colour, config.merge)[0]
+    picture = Image.fromarray(draw(level_of(chosen, SIDE_PX), labels, SIDE_PX))
     # colours in full resolution: outlines are thin
-    write_whole(path, lambda file: picture.save(file, "JPEG", quality=80, subsampling=0))
+    write_whole(
+        path_of(item, out), lambda file: picture.save(file, "JPEG", quality=80, subsampling=0)
+    )
 
 
-def draw(micrograph: Micrograph, labels: np.ndarray) -> np.ndarray:
-    """Draw outlines on a micrograph made small.
+def draw(micrograph: Micrograph, labels: Any, side_px: int) -> np.ndarray:
+    """Draw outlines on a micrograph made small, reading some rows at a time.
 
     Parameters
     ----------
     micrograph : Micrograph
-        Grey or colour.
-    labels : (H, W) integer ndarray
-        Of the same field, in any resolution.
+        Grey or colour; its pixels may be in the file.
+    labels : (H, W) integer array
+        Of the same field, in any resolution; may be in a file, too.
+    side_px : int
+        The longer side of the picture has at most so many pixels.
 
     Returns
     -------
     (h, w, 3) uint8 ndarray
-        The longer side has at most `SIDE_PX` pixels.
     """
-    pixels = micrograph.pixels
-    step = min(max(1, -(-max(micrograph.shape) // SIDE_PX)), *micrograph.shape)
+    step = min(max(1, -(-max(micrograph.shape) // side_px)), *micrograph.shape)
     height, width = (length // step for length in micrograph.shape)
-    if step > 1:
-        pixels = pixels[: height * step, : width * step]
-        parts = pixels.reshape(height, step, width, step, *pixels.shape[2:])
-        pixels = parts.mean(axis=(1, 3), dtype=np.float32)
     rows, columns = (
         ((np.arange(n) + 0.5) * length / n).astype(int)
         for n, length in zip((height, width), labels.shape, strict=True)
     )
-    return draw_outlines(replace(micrograph, pixels=pixels), labels[rows[:, None], columns])
+    pixels, seen = [], []
+    together = max(1, _BAND_PX // step)
+    for top in range(0, height, together):
+        bottom = min(top + together, height)
+        part = np.asarray(micrograph.pixels[top * step : bottom * step, : width * step])
+        if step > 1:
+            parts = part.reshape(bottom - top, step, width, step, *part.shape[2:])
+            part = parts.mean(axis=(1, 3), dtype=np.float32)
+        pixels.append(part)
+        own = rows[top:bottom]
+        band = np.asarray(labels[own[0] : own[-1] + 1])
+        seen.append(band[(own - own[0])[:, None], columns])
+    small = replace(micrograph, pixels=np.concatenate(pixels), levels=())
+    return draw_outlines(small, np.concatenate(seen))
 
 
-def _level(micrograph: Micrograph) -> Any:
-    """The coarsest level that is large enough; None if that is too large still."""
+def level_of(micrograph: Micrograph, side_px: int) -> Micrograph:
+    """The coarsest level of a pyramid whose longer side has so many pixels, as a micrograph."""
     y = micrograph.axes.index("Y")
-    sides = [
-        (max(level.shape[y : y + 2]), level) for level in (micrograph.pixels, *micrograph.levels)
-    ]
-    enough = [(side, level) for side, level in sides if side >= SIDE_PX] or sides[:1]
-    side, level = min(enough, key=lambda pair: pair[0])
-    return level if side <= _LARGEST_LEVEL else None
+    levels = (micrograph.pixels, *micrograph.levels)
+    enough = [level for level in levels if max(level.shape[y : y + 2]) >= side_px] or levels[:1]
+    return replace(micrograph, pixels=enough[-1], levels=())

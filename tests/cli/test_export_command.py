@@ -11,6 +11,7 @@ from running import run
 
 from napari_nucleiseg import export_files
 from napari_nucleiseg.io import read_labels, write_labels
+from napari_nucleiseg.parts import Parts
 from napari_nucleiseg.samples import SAMPLES
 
 
@@ -56,19 +57,43 @@ def test_what_cannot_be_exported_is_one_sentence(cells, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(export_files, "MOST_PIXELS", 5_000_000)
     write_labels(tmp_path / "stack_labels.tif", np.ones((4, 8, 9), np.int32))
-    tifffile.imwrite("large_labels.tif", np.zeros((2500, 2500), np.uint8), compression="zlib")
+    tifffile.imwrite("large_labels.tif", np.zeros((2500, 2500), np.float32), compression="zlib")
     for folder in ("one", "two"):
         write_labels(tmp_path / folder / "a_labels.tif", np.array([[0, 7]]))
     for words, said in (
         (("export", "nowhere.tif", "--to", "coco"), "There is no such file or folder: nowhere"),
         (("export", "one", "--to", "svg"), "Unknown export: 'svg'. Known: coco, geojson, imag"),
         (("export", "stack_labels.tif", "--to", "coco"), "Only a single plane can be exported: s"),
-        (("export", "large_labels.tif", "--to", "coco"), "more than 5 megapixels cannot be exp"),
+        (("export", "large_labels.tif", "--to", "coco"), "whole numbers can be exported: large_l"),
         (("export", "one", "two", "--to", "coco"), "Two label images have the same name"),
         (("segment", cells, "--export", "svg"), "Unknown export: 'svg'. Known: coco, geojson"),
-        (("segment", cells, "--export", "coco", "--stream"), "in one plane, can be exported"),
+        (("segment", cells, "--export", "coco", "--join", "z"), "Only single planes can be exp"),
     ):
         result = run(*words, "--out", "out", code=2)
         assert said in result.stderr
         assert len(result.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["tif", "ome.zarr"])
+def test_a_large_label_image_is_exported_part_by_part(cells, tmp_path, monkeypatch, kind):
+    """The same nuclei as of one that fits the memory."""
+    how = "--stream" if kind == "ome.zarr" else "--no-stream"
+    run("segment", cells, "--out", tmp_path / "made", how)
+    [labels] = (tmp_path / "made").glob(f"*_labels.{kind}")
+    words = ("export", labels, "--to", "geojson", "--to", "coco")
+    run(*words, "--out", tmp_path / "whole")
+    monkeypatch.setattr(export_files, "MOST_PIXELS", 1000)
+    monkeypatch.setattr("napari_nucleiseg.parts.BLOCK_PX", 64)
+    seen = []
+    go = Parts.go
+    monkeypatch.setattr(Parts, "go", lambda parts: seen.append(parts) or go(parts))
+    run(*words, "--out", tmp_path / "parts")
+    assert len(seen) == 1
+    for name in ("cells.geojson", "cells_coco.json"):
+        whole, parts = (
+            json.loads((tmp_path / folder / name).read_bytes()) for folder in ("whole", "parts")
+        )
+        key = "features" if "features" in whole else "annotations"
+        assert len(whole[key]) > 20
+        assert sorted(map(str, whole[key])) == sorted(map(str, parts[key]))

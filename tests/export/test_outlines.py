@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from napari_nucleiseg.export._outlines import outlines
+from napari_nucleiseg.parts import Part
 
 IMAGES = arrays(
     np.int32, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(-1, 3)
@@ -38,7 +39,7 @@ def shape_of(outline):
 
 
 def check(labels: np.ndarray) -> None:
-    found = list(outlines(labels))
+    found = list(outlines(Part(labels)))
     assert [o.label for o in found] == np.unique(labels[labels > 0]).tolist()
     y, x = np.indices(labels.shape) + 0.5
     for outline in found:
@@ -66,7 +67,7 @@ def test_polygons_are_valid_and_hold_just_their_pixels(labels):
 
 
 def test_corners_are_those_of_pixels():
-    [outline] = outlines(image("000/011/010"))
+    [outline] = outlines(Part(image("000/011/010")))
     [[ring]] = outline.polygons
     first = ring.index((1, 1))
     assert [*ring[first:], *ring[:first]] == [(1, 1), (3, 1), (3, 2), (2, 2), (2, 3), (1, 3)]

@@ -1,13 +1,14 @@
 """Nuclei as files for other programs; one format to a file.
 
 ``EXPORTERS.names()`` lists them. A module has ``ENDING``, what the name of the file ends with;
-``TITLE``, the program or format in a few words; and ``build()``, which gives a function of the path
-to be, the label image and the file name of the micrograph.
+``TITLE``, the program or format in a few words; and ``build()``, which gives a context in which a
+file is written part by part, see `_writing`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,9 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..events import Saved
+from ..parts import Part
 from ..registry import Registry
+from ._writing import Add
 
 EXPORTERS = Registry(__name__, "export")
 
@@ -98,6 +101,34 @@ def write_exports(
             "Export each plane as a label image of its own",
         )
     for export in export_names(exports):
-        path = out / f"{name}{ending_of(export)}"
-        EXPORTERS[export]()(path, labels, image)
+        with opened_exports((export,), out, name, labels.shape, image) as ([path], add):
+            add(Part(labels))
         yield ExportSaved(path, f"for {EXPORTERS.module(export).TITLE}")
+
+
+@contextmanager
+def opened_exports(
+    exports: Iterable[str], out: Path, name: str, shape: tuple[int, int], image: str
+) -> Iterator[tuple[list[Path], Add]]:
+    """Write a label image part by part for other programs; see `write_exports`.
+
+    Yields
+    ------
+    list of Path
+        The files, which are at their places when the context has ended without an error.
+    callable
+        Writes the nuclei of a `Part` to all of them.
+    """
+    wanted = export_names(exports)
+    paths = [out / f"{name}{ending_of(export)}" for export in wanted]
+    with ExitStack() as opened:
+        writers = [
+            opened.enter_context(EXPORTERS[export]()(path, shape, image))
+            for export, path in zip(wanted, paths, strict=True)
+        ]
+
+        def add(part: Part) -> None:
+            for write in writers:
+                write(part)
+
+        yield paths, add

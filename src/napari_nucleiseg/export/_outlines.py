@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..parts import Part
+
 Ring = list[tuple[int, int]]
 
 
@@ -29,20 +31,22 @@ class Outline:
     polygons: list[list[Ring]]
 
 
-def outlines(labels: np.ndarray) -> Iterator[Outline]:
+def outlines(part: Part) -> Iterator[Outline]:
     """Trace all nuclei, in the order of their numbers.
 
     Parameters
     ----------
-    labels : (H, W) integer ndarray
+    part : Part
         Numbers may have gaps; what is 0 or less is no nucleus.
 
     Yields
     ------
     Outline
+        Placed in the whole label image.
     """
     from skimage.measure import label
 
+    labels, top, left = part
     # a piece of its own is what pixels of one number make that share edges
     pieces = np.pad(label(np.maximum(labels, 0), connectivity=1), 1)
     numbers = np.zeros(int(pieces.max()) + 1, np.int64)
@@ -52,6 +56,7 @@ def outlines(labels: np.ndarray) -> Iterator[Outline]:
         if len(rings) > 1:
             # the one outer ring is the one that runs the other way round
             rings = sorted(rings, key=_doubled_area, reverse=True)
+        rings = [[(x + left, y + top) for x, y in ring] for ring in rings]
         polygons.setdefault(int(numbers[piece]), []).append(rings)
     for number in sorted(polygons):
         yield Outline(number, polygons[number])

@@ -8,34 +8,40 @@ measurement.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import numpy as np
-
-from ..files import write_whole
+from ..files import whole_file
+from ..parts import Part
 from ._outlines import Outline, outlines
+from ._writing import Add, Writing
 
 TITLE = "QuPath"
 ENDING = ".geojson"
 
 
-def build() -> Callable[[Path, np.ndarray, str], None]:
+def build() -> Writing:
     """Give the writer of ``NAME.geojson``: one feature for each nucleus."""
+    return _writing
 
-    def write(path: Path, labels: np.ndarray, _image: str) -> None:
-        def fill(file: IO[bytes]) -> None:
-            file.write(b'{"type": "FeatureCollection", "features": [')
-            for number, outline in enumerate(outlines(labels)):
+
+@contextmanager
+def _writing(path: Path, _shape: tuple[int, int], _image: str) -> Iterator[Add]:
+    with whole_file(path) as file:
+        file.write(b'{"type": "FeatureCollection", "features": [')
+        between = b"\n"
+
+        def add(part: Part) -> None:
+            nonlocal between
+            for outline in outlines(part):
                 text = json.dumps(_feature(outline), separators=(",", ":"))
-                file.write(b",\n" if number else b"\n")
-                file.write(text.encode())
-            file.write(b"\n]}\n")
+                file.write(between + text.encode())
+                between = b",\n"
 
-        write_whole(path, fill)
-
-    return write
+        yield add
+        file.write(b"\n]}\n")
 
 
 def _feature(outline: Outline) -> dict[str, Any]:

@@ -8,17 +8,20 @@ others. The name of a ROI is the number of its nucleus.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from ..errors import ShapeError
-from ..files import write_whole
+from ..files import whole_file
 from ..io import needed
+from ..parts import Part
 from ._outlines import Outline, Ring, outlines
+from ._writing import Add, Writing
 
 TITLE = "Fiji"
 ENDING = "_rois.zip"
@@ -27,30 +30,34 @@ _FURTHEST = 60535
 _MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0
 
 
-def build() -> Callable[[Path, np.ndarray, str], None]:
+def build() -> Writing:
     """Give the writer of ``NAME_rois.zip``: one ROI for each nucleus."""
     roifile = needed("roifile", "ROIs for ImageJ", "export")
 
-    def write(path: Path, labels: np.ndarray, _image: str) -> None:
-        if max(labels.shape) > _FURTHEST:
+    @contextmanager
+    def writing(path: Path, shape: tuple[int, int], _image: str) -> Iterator[Add]:
+        if max(shape) > _FURTHEST:
             raise ShapeError(
                 f"ROIs of ImageJ reach up to pixel {_FURTHEST:,}",
-                f"{path.name} would be of {labels.shape[0]}×{labels.shape[1]} pixels",
+                f"{path.name} would be of {shape[0]}×{shape[1]} pixels",
                 "Export it as GeoJSON",
             )
+        with (
+            whole_file(path) as file,
+            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as folder,
+        ):
 
-        def fill(file: IO[bytes]) -> None:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as folder:
-                for outline in outlines(labels):
+            def add(part: Part) -> None:
+                for outline in outlines(part):
                     roi = _roi(outline, roifile)
                     # without the time of writing, so that equal nuclei give equal files
                     about = zipfile.ZipInfo(f"{roi.name}.roi")
                     about.compress_type = zipfile.ZIP_DEFLATED
                     folder.writestr(about, roi.tobytes())
 
-        write_whole(path, fill)
+            yield add
 
-    return write
+    return writing
 
 
 def _roi(outline: Outline, roifile: ModuleType) -> Any:
