@@ -6,7 +6,7 @@ For each side a square mosaic of real micrographs is written as tiled BigTIFF, p
 segmented by ``nucleiseg segment --stream`` in a process of its own, whose peak memory is asked of
 the system. Pieces are parts of the samples, or with ``--data`` of the micrographs of the split
 ``val``, turned over by chance. ``--whole`` names sides that are segmented in memory, too, for
-comparison; ``--empty 0.9`` leaves that share of the mosaic without anything. The largest side is
+comparison; ``--beside`` writes a table and GeoJSON, too; ``--empty 0.9`` leaves that share of the mosaic without anything. The largest side is
 20,000 px if none are named. Needs Linux or macOS.
 """
 
@@ -111,6 +111,7 @@ def main() -> None:
     parser.add_argument("--empty", type=float, default=0.0)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--colour", action="store_true")
+    parser.add_argument("--beside", action="store_true")
     choice = parser.parse_args()
     found = pieces(choice.data, choice.colour)
     print(
@@ -124,7 +125,8 @@ def main() -> None:
             ways = [("blocks", "--stream")]
             ways += [("whole", "--no-stream")] if side in choice.whole else []
             for way, flag in ways:
-                seconds, memory, nuclei = measure(path, Path(folder) / f"{way}{side}", flag)
+                flags = [flag, "--table", "--export", "geojson"] if choice.beside else [flag]
+                seconds, memory, nuclei = measure(path, Path(folder) / f"{way}{side}", *flags)
                 mega = side * side / 1e6
                 print(
                     f"| {side:,} | {mega:.0f} | {way} | {nuclei:,} | {seconds:.0f} "

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
+from napari_nucleiseg.batch_config import BatchConfig
+from napari_nucleiseg.batch_events import FileFinished
+from napari_nucleiseg.batch_plan import look_at
+from napari_nucleiseg.batch_run import run_batch
 from napari_nucleiseg.config import JoinConfig, SegmentConfig
 from napari_nucleiseg.errors import SettingError, ShapeError
 from napari_nucleiseg.events import Notice, Streamed, TileDone
+from napari_nucleiseg.inputs import find_items
 from napari_nucleiseg.io import open_micrograph
 from napari_nucleiseg.joining import join
 from napari_nucleiseg.micrograph import Micrograph
@@ -146,3 +154,38 @@ def test_from_the_command_line(stack, tmp_path):
     record = json.loads((tmp_path / "out" / "a_labels.json").read_text())
     assert record["join"] == JoinConfig(join="z", join_gap=0).model_dump(mode="json")
     assert "not block by block" in run("--join", "z", "--stream", code=1).stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("axis", ["z", "t"])
+def test_a_table_and_a_small_picture_of_joined_planes(stack, tmp_path, monkeypatch, axis):
+    """Made with the labels, or later from those that are there."""
+    labels = stack if axis == "z" else replace(stack, axes=stack.axes.replace("Z", "T"))
+    source = tmp_path / "in"
+    source.mkdir()
+    data = {"axes": labels.axes, "spacing": 2.0, "unit": "um"}
+    tifffile.imwrite(source / "s.tif", labels.pixels, imagej=True, metadata=data, resolution=(2, 2))
+    config = BatchConfig(folder=source, out=tmp_path / "out", table=True, summary=True)
+    joining = JoinConfig(join=axis)
+
+    def finished() -> FileFinished:
+        files, _ = look_at(find_items([str(source)]).items, config, CONFIG, joining)
+        events = list(run_batch(files, config, CONFIG, joining))
+        [done] = [event for event in events if isinstance(event, FileFinished)]
+        return done
+
+    first = finished()
+    assert first.table is not None
+    rows = list(csv.DictReader(first.table.read_text("utf-8").splitlines()))
+    names = {"z": {"volume_um3", "volume_voxels"}, "t": {"t", "area_um2"}}[axis]
+    assert names < set(rows[0])
+    assert len({row["label"] for row in rows}) == first.nuclei > 0
+    with Image.open(tmp_path / "out" / ".thumbnails" / "s.jpg") as picture:
+        assert max(picture.size) > 100
+    kept = first.table.read_bytes()
+    assert finished().was_done
+    first.table.unlink()
+    monkeypatch.setattr("napari_nucleiseg.batch.segment_stack", None)
+    assert not (again := finished()).was_done
+    assert again.table is not None
+    assert again.table.read_bytes() == kept

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .beside import Beside, write_beside
+from .beside import Beside, write_beside, write_stack_table
 from .config import JoinConfig, SegmentConfig
 from .errors import FileError, SettingError
 from .events import Event, Notice, Segmented, Streamed
@@ -270,12 +270,16 @@ def segment_file(
         yield from write_beside(beside, item, out, plane, labels, config)
         if isinstance(result, Segmented):
             write_labels(target, result.labels, micrograph.pixel_size_um)
-    elif beside.paths:
-        beside = Beside()
-        yield Notice(
-            "No picture of outlines was drawn, no nucleus measured and nothing exported, since "
-            f"planes were joined; open {target.name} in napari"
-        )
+    else:
+        if beside.table is not None:
+            made = open_micrograph(result.path)
+            write_stack_table(beside.table, item, micrograph, made, config)
+        if beside.overlay is not None or beside.exports:
+            yield Notice(
+                "No picture of outlines was drawn and nothing exported, since planes were joined; "
+                f"open {target.name} in napari"
+            )
+        beside = Beside(table=beside.table)
     if thumbnail:
         keep_thumbnail(item, out, micrograph, config, result)
     # the path as a whole: only so can a later run tell whether it has the same file
@@ -349,12 +353,18 @@ def complete_file(
     manifest = item.result(out, "_labels.json")
     target = manifest.with_name(str(record["labels"]))
     beside = Beside.of(item, out, overlay=overlay, table=table, exports=exports)
+    if record.get("join") is not None:
+        beside = Beside(table=beside.table)
     written = list(record["written"])
     own = [path for path in beside.paths if path.name not in written]
     _refuse_to_replace(out, item.name, os.path.abspath(item.path), own)
-    plane = micrograph.one_plane(config.z, config.t)
-    labels = open_micrograph(target) if target.is_dir() else read_labels(target).image
-    yield from write_beside(beside, item, out, plane, labels, config)
+    if record.get("join") is not None:
+        if beside.table is not None:
+            write_stack_table(beside.table, item, micrograph, open_micrograph(target), config)
+    else:
+        plane = micrograph.one_plane(config.z, config.t)
+        labels = open_micrograph(target) if target.is_dir() else read_labels(target).image
+        yield from write_beside(beside, item, out, plane, labels, config)
     record = {**record, "written": [*written, *(path.name for path in own)]}
     write_record(manifest, record)
     seconds = time.monotonic() - started

@@ -110,12 +110,11 @@ def segmented_before(
 
 def _missing(record: dict[str, Any], item: Item, config: BatchConfig) -> list[Path]:
     """Files that are wanted beside the label image and are not there."""
-    # beside joined planes nothing is written
-    if record.get("join") is not None:
-        return []
     beside = Beside.of(
         item, config.out, overlay=config.overlay, table=config.table, exports=config.exports
     )
+    if record.get("join") is not None:
+        beside = Beside(table=beside.table)
     written = record["written"]
     return [path for path in beside.paths if path.name not in written or not _is_there(path)]
 

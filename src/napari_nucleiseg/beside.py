@@ -15,6 +15,7 @@ from .config import SegmentConfig
 from .events import Event, NucleiWritten
 from .export import ending_of, opened_exports, write_exports
 from .measure import PartsMeasured, measure
+from .measure_stack import measure_tracks, measure_volumes
 from .micrograph import Micrograph
 from .overlay import draw_outlines, write_picture
 from .parts import Part, Parts
@@ -107,6 +108,42 @@ def write_beside(
     if beside.table is not None:
         _write_table(beside.table, item, measure(labels, plane.loaded()))
     yield from write_exports(labels, out, item.name, beside.names, item.path.name)
+
+
+def write_stack_table(
+    path: Path, item: Item, micrograph: Micrograph, labels: Micrograph, config: SegmentConfig
+) -> None:
+    """Measure nuclei that were joined through planes, one plane in memory at a time.
+
+    Parameters
+    ----------
+    path : Path
+        The table to be: of focal planes a row for each nucleus, of a time series one for each
+        nucleus and time point.
+    item : Item
+    micrograph, labels : Micrograph
+        The stack, and the label image of all its planes.
+    config : SegmentConfig
+        Chooses from the other axis, where there is one.
+
+    Raises
+    ------
+    NucleisegError
+        If a plane cannot be read, or the file not be written.
+    """
+    axis = "z" if "Z" in labels.axes else "t"
+    count = labels.pixels.shape[labels.axes.index(axis.upper())]
+
+    def planes() -> Iterator[tuple[np.ndarray, Micrograph]]:
+        for number in range(1, count + 1):
+            plane = micrograph.plane(**{axis: number}).one_plane(config.z, config.t)
+            yield np.asarray(labels.plane(**{axis: number}).pixels), plane.loaded()
+
+    if axis == "t":
+        table = measure_tracks(planes())
+    else:
+        table = measure_volumes(planes(), micrograph.pixel_size_um, micrograph.z_step_um)
+    _write_table(path, item, table)
 
 
 def _by_parts(

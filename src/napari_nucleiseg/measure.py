@@ -128,7 +128,7 @@ def measure_steps(
     channels = [
         (f"_{micrograph.name}{name}" if len(micrographs) > 1 else name, pixels)
         for micrograph in micrographs
-        for name, pixels in _channels(micrograph)
+        for name, pixels in channels_of(micrograph)
     ]
     total = 2 + len(channels)
     yield Measuring("sizes and shapes", 0, total)
@@ -168,7 +168,7 @@ class PartsMeasured:
         self._tables.append(table)
         place = (slice(part.top, part.top + height), slice(part.left, part.left + width))
         found: dict[str, np.ndarray] = {}
-        for name, pixels in _channels(self._micrograph):
+        for name, pixels in channels_of(self._micrograph):
             own = np.asarray(pixels[place])
             found |= _intensities(labels, own, name, self._config.percentiles)
         self._intensities.append(found)
@@ -240,7 +240,7 @@ def _shapes(labels: np.ndarray, pixel_size_um: tuple[float, float] | None) -> di
     return table
 
 
-def _channels(micrograph: Micrograph) -> Iterator[tuple[str, np.ndarray]]:
+def channels_of(micrograph: Micrograph) -> Iterator[tuple[str, np.ndarray]]:
     """Name for the columns, empty where there is one channel only, and pixels of each channel."""
     if micrograph.axes == "YX":
         yield "", micrograph.pixels
