@@ -6,8 +6,8 @@ For each side a square mosaic of real micrographs is written as tiled BigTIFF, p
 segmented by ``nucleiseg segment --stream`` in a process of its own, whose peak memory is asked of
 the system. Pieces are parts of the samples, or with ``--data`` of the micrographs of the split
 ``val``, turned over by chance. ``--whole`` names sides that are segmented in memory, too, for
-comparison; ``--beside`` writes a table and GeoJSON, too; ``--empty 0.9`` leaves that share of the mosaic without anything. The largest side is
-20,000 px if none are named. Needs Linux or macOS.
+comparison; ``--beside`` writes a table and GeoJSON, too; ``--empty 0.9`` leaves that share of the
+mosaic without anything. The largest side is 20,000 px if none are named. Needs Linux or macOS.
 """
 
 from __future__ import annotations

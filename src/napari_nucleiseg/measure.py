@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
@@ -15,6 +16,9 @@ from .metrics._surfaces import Outlines, distances_between
 from .micrograph import Micrograph
 from .parts import Part
 from .tables import stacked
+
+if TYPE_CHECKING:
+    from scipy.spatial import KDTree
 
 # diagonal neighbours touch
 _TOUCHING_PX = 1.5
@@ -325,12 +329,13 @@ def _nearest(
     radii = np.zeros(count)
     np.maximum.at(radii, owner, np.linalg.norm(points - centres[owner], axis=1))
     pieces = np.split(points, outlines.starts[1:-1])
-    first = KDTree(centres).query(centres, min(count, _CANDIDATES))
+    tree = KDTree(centres)
+    first = tree.query(centres, min(count, _CANDIDATES))
     known: dict[tuple[int, int], float] = {}
     reach = max(within, _TOUCHING_PX * max(pixel))
     for i in range(count):
         best = np.inf
-        for apart, j in _others(i, first, centres):
+        for apart, j in _others(i, first, tree):
             if np.isnan(centre[i]):
                 centre[i] = apart
             if apart - radii[i] - radii.max() > max(best, reach):
@@ -348,17 +353,17 @@ def _nearest(
 
 
 def _others(
-    i: int, first: tuple[np.ndarray, np.ndarray], centres: np.ndarray
+    i: int, first: tuple[np.ndarray, np.ndarray], tree: KDTree
 ) -> Iterator[tuple[float, int]]:
     """Distance of centres and index of all other nuclei, the nearest first."""
-    distances, indices = first[0][i].tolist(), first[1][i].tolist()
+    distances, indices = first[0][i], first[1][i]
     seen = {i}
-    for apart, j in zip(distances, indices, strict=True):
-        if j not in seen:
-            seen.add(j)
-            yield apart, j
-    if len(seen) < len(centres):
-        apart_of_all = np.linalg.norm(centres - centres[i], axis=1)
-        for j in np.argsort(apart_of_all).tolist():
+    while True:
+        for apart, j in zip(distances.tolist(), indices.tolist(), strict=True):
             if j not in seen:
-                yield float(apart_of_all[j]), j
+                seen.add(j)
+                yield apart, j
+        if len(indices) == tree.n:
+            return
+        # all of them at once would take long where there are many, and few are ever looked at
+        distances, indices = tree.query(tree.data[i], min(tree.n, 4 * len(indices)))
