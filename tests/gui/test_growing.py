@@ -149,6 +149,39 @@ def test_pictures_of_one_file_have_results_of_their_own(slide, dock, qtbot, aske
     assert [item.series for item, *_ in asked] == ["A/1", "A/2"]
 
 
+def test_of_a_stack_the_plane_shown_grows(slide, dock, viewer, qtbot, fluorescence, tmp_path):
+    """Each plane has a layer and a label image of its own, that of the command line."""
+    path, session = tmp_path / "deep.ome.tif", dock._session
+    grey = np.tile(fluorescence[0].pixels[::2, ::2], (2, 2))
+    planes = np.stack([grey, grey[::-1], grey[:, ::-1]])
+    sizes = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 2.0}
+    units = {f"{name}Unit": "µm" for name in sizes}
+    metadata = {"axes": "ZYX", **sizes, **units}
+    tifffile.imwrite(path, planes, tile=(64, 64), photometric="minisblack", metadata=metadata)
+    (image,) = viewer.open(str(path), plugin="napari-nucleiseg")
+    dock.images.image.setCurrentText(image.name)
+    assert dock.images.kind == "stack"
+    assert is_slide(image, "stack", (1,))
+    session.event.connect(lambda e: SHOWN.release() if isinstance(e, TileDone) else None)
+    for number in (2, 3):
+        viewer.dims.set_current_step(0, number - 1)
+        qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
+        qtbot.waitUntil(lambda: session.state == "done", timeout=WAIT)
+        session._set_state("idle")
+        assert "nuclei" in dock.outcome.result.text()
+    layers = nuclei_layers(viewer)
+    assert sorted(x.name for x in layers) == [f"deep · nuclei (plane {n})" for n in (2, 3)]
+    for layer in layers:
+        number = int(layer.name[-2])
+        assert tuple(layer.scale) == (0.5, 0.5)
+        shown = np.asarray(layer.data[0] if layer.multiscale else layer.data)
+        made = tmp_path / "results" / f"deep_z{number}_labels.ome.zarr"
+        np.testing.assert_array_equal(shown, read_labels(made).image)
+        config = session.config.model_copy(update={"z": str(number)})
+        whole = segment_now(open_micrograph(path), config)
+        np.testing.assert_array_equal(shown > 0, whole.labels > 0)
+
+
 def test_channels_that_are_a_file_each_are_no_slide(slide, dock):
     known = dock.layer.metadata[MICROGRAPH]
     dock.layer.metadata[MICROGRAPH] = {**known, "files": [str(slide), str(slide)]}

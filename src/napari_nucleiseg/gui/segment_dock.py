@@ -404,8 +404,9 @@ class SegmentDock(QWidget):
         memory.remember_config(self._session.config)
         self._size_um = pixel_size_um(layer)
         self._is_joining = bool(self.planes.letter)
-        if is_slide(layer, images.kind) and not self._is_joining:
-            self._segment_slide(layer)
+        plane = self._plane_shown(layer)
+        if is_slide(layer, images.kind, plane) and not self._is_joining:
+            self._segment_slide(layer, plane)
             return
         try:
             if self._is_joining:
@@ -417,19 +418,24 @@ class SegmentDock(QWidget):
             self.outcome.fail(error)
             self.outcome.say_state("failed")
 
-    def _segment_slide(self, layer: Image) -> None:
+    def _segment_slide(self, layer: Image, plane: tuple[int, ...]) -> None:
         """Ask where the labels go, and segment block by block; what is done is shown and kept."""
         folder = QFileDialog.getExistingDirectory(
             self, "Folder for the label image of this large picture", str(default_folder(layer))
         )
         if folder:
             # whoever deletes the image stops the work
-            self._bridge.ask(layer, ())
-            part = self._bridge.slides.segment(layer, Path(folder), self.images.settings)
+            self._bridge.ask(layer, plane)
+            part = self._bridge.slides.segment(layer, Path(folder), self.images.settings, plane)
             self.outcome.say(
                 f"Segmented block by block into {part.parent}; if it is stopped, Segment goes on "
                 "where it was"
             )
+
+    def _plane_shown(self, layer: Image) -> tuple[int, ...]:
+        """Of a stack the plane that the sliders show."""
+        point = self._viewer.dims.current_step
+        return plane_of(layer, point) if self.images.kind == "stack" else ()
 
     def _compare(self) -> None:
         """Compare the result that is there with the true nuclei just chosen."""
@@ -466,8 +472,7 @@ class SegmentDock(QWidget):
         if layer is None:
             return
         path, stack = shell_files(layer)
-        point = self._viewer.dims.current_step
-        plane = plane_of(layer, point) if self.images.kind == "stack" else ()
+        plane = self._plane_shown(layer)
         chosen = shell_settings(layer, plane, self.planes.letter)
         settings = {**self.images.settings, **(chosen or {})}
         config = self._session.config.model_copy(update=settings)
