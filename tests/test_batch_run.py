@@ -320,6 +320,17 @@ def test_exports_that_cannot_be_end_a_run_before_it_begins(tmp_path, monkeypatch
     assert not out.exists()
 
 
+def test_a_run_that_makes_nothing_leaves_no_folder(folder, tmp_path):
+    for out in (tmp_path / "new", tmp_path / "there"):
+        config = BatchConfig(folder=folder, pattern="a.png", out=out, summary=False)
+        wrong = TORCH.model_copy(update={"channel": "no such"})
+        if out.name == "there":
+            out.mkdir()
+        assert len(of(run(config, wrong), FileFailed)) == 1
+    assert not (tmp_path / "new").exists()
+    assert (tmp_path / "there").is_dir()
+
+
 def test_an_output_folder_that_cannot_be_written_to_ends_it_before_it_begins(folder, tmp_path):
     (tmp_path / "file").write_text("")
     config = BatchConfig(folder=folder, out=tmp_path / "file" / "out")

@@ -63,11 +63,12 @@ def run_batch(
             "Only single planes can be exported", "--export with --join", "Leave one of them out"
         )
     ready(config.exports)
-    prepare_folder(config.out)
     model = find_model(settings.model)
     if config.scheduler is None:
         # a device that is not there is one error, not one for each file
         build_engine(model, settings)
+    was_there = config.out.exists()
+    prepare_folder(config.out)
     done = {
         number
         for number, file in enumerate(files)
@@ -87,6 +88,8 @@ def run_batch(
         # of a run that was stopped as well
         if config.summary and ended:
             gallery = write_summary(files, ended, config.out)
+        if not was_there and not any(config.out.iterdir()):
+            config.out.rmdir()
     finished = [event for event in ended.values() if isinstance(event, FileFinished)]
     were_done = sum(event.was_done for event in finished)
     yield BatchEnded(

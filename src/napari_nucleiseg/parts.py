@@ -81,12 +81,7 @@ class Parts:
     def _part(self, own: np.ndarray) -> Part:
         (top, left), (bottom, right) = own[:, 1:3].min(axis=0), own[:, 3:5].max(axis=0)
         labels = np.asarray(self.labels[top:bottom, left:right])
-        lowest, highest = own[:, 0].min(), own[:, 0].max()
-        is_own = np.zeros(highest - lowest + 1, bool)
-        is_own[own[:, 0] - lowest] = True
-        inside = (labels >= lowest) & (labels <= highest)
-        inside[inside] = is_own[labels[inside] - lowest]
-        return Part(np.where(inside, labels, 0), int(top), int(left))
+        return Part(np.where(np.isin(labels, own[:, 0]), labels, 0), int(top), int(left))
 
 
 def _boxes(labels: np.ndarray) -> np.ndarray:
@@ -96,13 +91,22 @@ def _boxes(labels: np.ndarray) -> np.ndarray:
     is_nucleus = labels > 0
     if not is_nucleus.any():
         return np.zeros((0, 5), np.int64)
-    lowest = int(labels[is_nucleus].min())
-    # numbers of a block lie near each other, wherever they begin
-    counted = np.where(is_nucleus, labels.astype(np.int64) - (lowest - 1), 0)
+    numbers = labels[is_nucleus].astype(np.int64)
+    lowest = int(numbers.min())
+    names, counted = None, numbers - (lowest - 1)
+    if counted.max() > labels.size:
+        # scattered over a wide range, they are counted anew: memory goes with the largest number
+        names, counted = np.unique(numbers, return_inverse=True)
+        counted += 1
+    places = np.zeros(labels.shape, np.int64)
+    places[is_nucleus] = counted
     return np.array(
         [
-            (lowest + number, rows.start, columns.start, rows.stop, columns.stop)
-            for number, box in enumerate(ndimage.find_objects(counted))
+            (
+                lowest + number if names is None else names[number],
+                *(rows.start, columns.start, rows.stop, columns.stop),
+            )
+            for number, box in enumerate(ndimage.find_objects(places))
             if box is not None
             for rows, columns in [box]
         ],

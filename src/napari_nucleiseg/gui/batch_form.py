@@ -47,7 +47,7 @@ class BatchForm(QWidget):
         self.exports = {name: self._export_box(name) for name in EXPORTERS.names()}
         programs = _side_by_side(*self.exports.values())
         self.form.addRow("Export to", programs)
-        about = "Nuclei as files for other programs; images larger than 100 megapixels have none"
+        about = "Nuclei as files for other programs, one for each image"
         self.form.labelForField(programs).setToolTip(about)
         self.resume = self._box(
             "Leave out files that are done",
