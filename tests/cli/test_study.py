@@ -37,7 +37,8 @@ def test_wrong_studies_end_in_a_sentence(tmp_path, split_data):
     assert "not the folder of a study" in run("study", "report", tmp_path, code=2).stderr
 
 
-def test_a_scheduler_that_is_not_there_is_said(tmp_path, study_file, split_data):
+def test_a_scheduler_that_is_not_there_is_said(tmp_path, study_file, split_data, monkeypatch):
+    monkeypatch.setattr("napari_nucleiseg.cluster.PATIENCE", "0.5s")
     result = run(
         "study", "run", study_file, "--data", split_data, "--out", tmp_path / "o",
         "--scheduler", "tcp://127.0.0.1:9", code=2,
