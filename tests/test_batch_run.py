@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from napari_nucleiseg.batch_plan import BatchPlanned, look_at, plan_batch
 from napari_nucleiseg.batch_run import run_batch
 from napari_nucleiseg.config import JoinConfig, SegmentConfig
 from napari_nucleiseg.errors import DependencyError, NucleisegError, SettingError
+from napari_nucleiseg.events import NucleiWritten
 from napari_nucleiseg.inputs import find_items
 from napari_nucleiseg.io import read_labels, read_micrograph
 from napari_nucleiseg.io._size import size_of
@@ -292,6 +294,24 @@ def test_beside_a_slide_lies_what_lies_beside_an_image(folder, tmp_path, monkeyp
     record = json.loads((out / "a_labels.json").read_text("utf-8"))
     assert {"a_coco.json", *names} < set(record["written"])
     assert [file.is_done for file in planned(more).files] == [True]
+
+
+@pytest.mark.slow
+def test_a_slide_stopped_while_it_is_measured_is_not_segmented_again(folder, tmp_path, monkeypatch):
+    pytest.importorskip("zarr", minversion="3")
+    monkeypatch.setattr("napari_nucleiseg.batch.STREAM_PIXELS", 1000)
+    out = tmp_path / "out"
+    config = BatchConfig(folder=folder, pattern="a.png", out=out, table=True, exports=("geojson",))
+    with closing(run_batch(planned(config).files, config, TORCH)) as events:
+        next(event for event in events if isinstance(event, NucleiWritten))
+    assert not (out / "a_nuclei.csv").exists()
+    assert not (out / "a.geojson").exists()
+    assert [file.is_done for file in planned(config).files] == [False]
+    monkeypatch.setattr("napari_nucleiseg.batch.stream", None)
+    [finished] = of(run(config), FileFinished)
+    assert finished.table == out / "a_nuclei.csv"
+    assert (out / "a.geojson").stat().st_size > 1000
+    assert [file.is_done for file in planned(config).files] == [True]
 
 
 @pytest.mark.parametrize("step", [0, 1])

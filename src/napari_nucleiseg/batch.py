@@ -264,6 +264,19 @@ def segment_file(
             result = event
     if result is None:
         raise TypeError("segment ended without a result")
+    # the path as a whole: only so can a later run tell whether it has the same file
+    record = {
+        **result.manifest,
+        "program": PROGRAM,
+        "input": {**result.manifest.get("input", {}), "path": source, **stamp},
+        "labels": target.name,
+        "median_diameter_px": result.median_diameter_px,
+        "notices": list(dict.fromkeys(notices)),
+        "written": [target.name],
+    }
+    if isinstance(result, Streamed):
+        # who stops now goes on with what lies beside the labels
+        write_record(manifest, record)
     if isinstance(result, Segmented) or join == "none":
         plane = micrograph.one_plane(config.z, config.t)
         labels = result.labels if isinstance(result, Segmented) else open_micrograph(result.path)
@@ -275,26 +288,18 @@ def segment_file(
             made = open_micrograph(result.path)
             write_stack_table(beside.table, item, micrograph, made, config)
         if beside.overlay is not None or beside.exports:
-            yield Notice(
+            text = (
                 "No picture of outlines was drawn and nothing exported, since planes were joined; "
                 f"open {target.name} in napari"
             )
+            record["notices"].append(text)
+            yield Notice(text)
         beside = Beside(table=beside.table)
     if thumbnail:
         keep_thumbnail(item, out, micrograph, config, result)
-    # the path as a whole: only so can a later run tell whether it has the same file
-    record = {
-        **result.manifest,
-        "program": PROGRAM,
-        "input": {**result.manifest.get("input", {}), "path": source, **stamp},
-        "labels": target.name,
-        "median_diameter_px": result.median_diameter_px,
-        "notices": list(dict.fromkeys(notices)),
-        # what another run has left beside it is not of this one
-        "written": [path.name for path in (target, *beside.paths)],
-    }
-    # last, so that where there is a record all else is complete
-    write_record(manifest, record)
+    # last, and of what another run has left beside it none is of this one
+    written = [path.name for path in (target, *beside.paths)]
+    write_record(manifest, {**record, "written": written})
     yield FileDone(
         item,
         target,

@@ -168,12 +168,13 @@ class Slides:
 def _item_of(layer: Image, path: Path, out: Path, said: dict[str, Any]) -> Item:
     """Name the results of a layer's file as the command line does.
 
-    Each picture of it has its own, and so has each plane of a stack.
+    Each picture of it has its own, and so has each plane of a stack, as they have layers.
     """
     [item] = name_items([(path, PurePath())], partial(owner_of, out))
     series = series_of(layer)
     parts = [series.replace("/", "-")] if series else []
-    parts += [f"{axis}{said[axis]}" for axis in ("t", "z") if axis in said]
+    short = {"t": "t", "z": "z", "channel": "c"}
+    parts += [f"{letter}{said[axis]}" for axis, letter in short.items() if axis in said]
     return replace(item, name="_".join((item.name, *parts)), series=series or None)
 
 
