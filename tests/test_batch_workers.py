@@ -112,6 +112,7 @@ def test_a_killed_worker_costs_its_file_only(shared, client, folder, tmp_path):
     before = processes(client)
     finished = []
     for event in run_batch(plan.files, config, TORCH):
+        assert not isinstance(event, FileFailed), event
         if isinstance(event, FileFinished):
             finished.append(event)
             if len(finished) == 1:
