@@ -15,6 +15,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_nucleiseg import batch
 from napari_nucleiseg.batch import segment_file
 from napari_nucleiseg.batch_config import BatchConfig
 from napari_nucleiseg.batch_events import BatchEnded, FileBegun, FileFailed, FileFinished
@@ -294,6 +295,32 @@ def test_beside_a_slide_lies_what_lies_beside_an_image(folder, tmp_path, monkeyp
     record = json.loads((out / "a_labels.json").read_text("utf-8"))
     assert {"a_coco.json", *names} < set(record["written"])
     assert [file.is_done for file in planned(more).files] == [True]
+
+
+@pytest.mark.parametrize("place", ["write_labels", "keep_thumbnail"])
+def test_killed_between_two_files_it_is_done_again(folder, tmp_path, monkeypatch, place):
+    """What is there without being complete is no file from elsewhere."""
+    config = BatchConfig(
+        folder=folder, pattern="a.png", out=tmp_path / "out", table=True, exports=("geojson",)
+    )
+
+    class Killed(BaseException):
+        pass
+
+    with monkeypatch.context() as context:
+        write = getattr(batch, place)
+
+        def then_killed(*args):
+            write(*args)
+            raise Killed
+
+        context.setattr(batch, place, then_killed)
+        with pytest.raises(Killed):
+            run(config)
+    assert (tmp_path / "out" / "a_labels.tif").exists()
+    assert [file.is_done for file in planned(config).files] == [False]
+    assert len(of(run(config), FileFinished)) == 1
+    assert [file.is_done for file in planned(config).files] == [True]
 
 
 @pytest.mark.slow

@@ -272,11 +272,11 @@ def segment_file(
         "labels": target.name,
         "median_diameter_px": result.median_diameter_px,
         "notices": list(dict.fromkeys(notices)),
-        "written": [target.name],
     }
-    if isinstance(result, Streamed):
-        # who stops now goes on with what lies beside the labels
-        write_record(manifest, record)
+    # before the first file: if this ends before the last one, they are known to be ours, and are
+    # replaced; what lies beside labels that are there already can be made later
+    there = [target.name] if isinstance(result, Streamed) else []
+    write_record(manifest, {**record, "written": there})
     if isinstance(result, Segmented) or join == "none":
         plane = micrograph.one_plane(config.z, config.t)
         labels = result.labels if isinstance(result, Segmented) else open_micrograph(result.path)
