@@ -9,7 +9,7 @@ import os
 import sys
 import traceback as tracebacks
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
@@ -115,16 +115,26 @@ def say(text: str, file: TextIO | None = None) -> None:
     FileError
         If the disk is full that it goes to.
     """
+    stream = file or sys.stderr
     try:
-        print(text.translate(_VISIBLE), file=file or sys.stderr, flush=True)
+        print(text.translate(_VISIBLE), file=stream, flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:
+        _drop_rest(stream)
         raise FileError(
             "What the program has to say could not be written",
             reason(error),
             "Check free space; results named so far are complete",
         ) from error
+
+
+def _drop_rest(stream: TextIO) -> None:
+    """Send to nowhere what is not written yet: Python would try again at the end, and fail."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def in_words(command: Callable[..., None]) -> Callable[..., None]:
