@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .beside import Beside, write_beside, write_stack_table
+from .beside import Beside, write_beside
 from .config import JoinConfig, SegmentConfig
 from .errors import FileError, SettingError
 from .events import Event, Notice, Segmented, Streamed
@@ -244,7 +244,10 @@ def segment_file(
     results = [target, manifest]
     if join == "t":
         results.append(item.result(out, "_tracks.csv"))
-    beside = Beside.of(item, out, overlay=overlay, table=table, exports=exports)
+    is_joined = join != "none"
+    beside = Beside.of(
+        item, out, overlay=overlay, table=table, exports=exports, is_joined=is_joined
+    )
     results += beside.paths
     _refuse_to_replace(out, item.name, source, results)
     if item.notice:
@@ -277,24 +280,17 @@ def segment_file(
     # replaced; what lies beside labels that are there already can be made later
     there = [target.name] if isinstance(result, Streamed) else []
     write_record(manifest, {**record, "written": there})
-    if isinstance(result, Segmented) or join == "none":
-        plane = micrograph.one_plane(config.z, config.t)
-        labels = result.labels if isinstance(result, Segmented) else open_micrograph(result.path)
-        yield from write_beside(beside, item, out, plane, labels, config)
-        if isinstance(result, Segmented):
-            write_labels(target, result.labels, micrograph.pixel_size_um)
-    else:
-        if beside.table is not None:
-            made = open_micrograph(result.path)
-            write_stack_table(beside.table, item, micrograph, made, config)
-        if beside.overlay is not None or beside.exports:
-            text = (
-                "No picture of outlines was drawn and nothing exported, since planes were joined; "
-                f"open {target.name} in napari"
-            )
-            record["notices"].append(text)
-            yield Notice(text)
-        beside = Beside(table=beside.table)
+    labels = result.labels if isinstance(result, Segmented) else open_micrograph(result.path)
+    yield from write_beside(beside, item, out, micrograph, labels, config)
+    if isinstance(result, Segmented):
+        write_labels(target, result.labels, micrograph.pixel_size_um)
+    if is_joined and (overlay or exports):
+        text = (
+            "No picture of outlines was drawn and nothing exported, since planes were joined; "
+            f"open {target.name} in napari"
+        )
+        record["notices"].append(text)
+        yield Notice(text)
     if thumbnail:
         keep_thumbnail(item, out, micrograph, config, result)
     # last, and of what another run has left beside it none is of this one
@@ -357,19 +353,16 @@ def complete_file(
     micrograph = (read_file(item, config) if read is None else read(item)).micrograph
     manifest = item.result(out, "_labels.json")
     target = manifest.with_name(str(record["labels"]))
-    beside = Beside.of(item, out, overlay=overlay, table=table, exports=exports)
-    if record.get("join") is not None:
-        beside = Beside(table=beside.table)
+    is_joined = record.get("join") is not None
+    beside = Beside.of(
+        item, out, overlay=overlay, table=table, exports=exports, is_joined=is_joined
+    )
     written = list(record["written"])
     own = [path for path in beside.paths if path.name not in written]
     _refuse_to_replace(out, item.name, os.path.abspath(item.path), own)
-    if record.get("join") is not None:
-        if beside.table is not None:
-            write_stack_table(beside.table, item, micrograph, open_micrograph(target), config)
-    else:
-        plane = micrograph.one_plane(config.z, config.t)
-        labels = open_micrograph(target) if target.is_dir() else read_labels(target).image
-        yield from write_beside(beside, item, out, plane, labels, config)
+    is_plane_in_memory = not is_joined and not target.is_dir()
+    labels = read_labels(target).image if is_plane_in_memory else open_micrograph(target)
+    yield from write_beside(beside, item, out, micrograph, labels, config)
     record = {**record, "written": [*written, *(path.name for path in own)]}
     write_record(manifest, record)
     seconds = time.monotonic() - started

@@ -111,10 +111,13 @@ def segmented_before(
 def _missing(record: dict[str, Any], item: Item, config: BatchConfig) -> list[Path]:
     """Files that are wanted beside the label image and are not there."""
     beside = Beside.of(
-        item, config.out, overlay=config.overlay, table=config.table, exports=config.exports
+        item,
+        config.out,
+        overlay=config.overlay,
+        table=config.table,
+        exports=config.exports,
+        is_joined=record.get("join") is not None,
     )
-    if record.get("join") is not None:
-        beside = Beside(table=beside.table)
     written = record["written"]
     return [path for path in beside.paths if path.name not in written or not _is_there(path)]
 

@@ -46,9 +46,18 @@ class Beside:
 
     @classmethod
     def of(
-        cls, item: Item, out: Path, *, overlay: bool, table: bool, exports: Sequence[str]
+        cls,
+        item: Item,
+        out: Path,
+        *,
+        overlay: bool,
+        table: bool,
+        exports: Sequence[str],
+        is_joined: bool = False,
     ) -> Beside:
-        """Name the files."""
+        """Name the files; where planes were joined, there is a table alone."""
+        if is_joined:
+            overlay, exports = False, ()
         return cls(
             item.result(out, "_overlay.png") if overlay else None,
             item.result(out, "_nuclei.csv") if table else None,
@@ -66,7 +75,7 @@ def write_beside(
     beside: Beside,
     item: Item,
     out: Path,
-    plane: Micrograph,
+    micrograph: Micrograph,
     labels: Any,
     config: SegmentConfig,
 ) -> Iterator[Event]:
@@ -77,14 +86,15 @@ def write_beside(
     beside : Beside
     item : Item
     out : Path
-    plane : Micrograph
-        The plane that was segmented, with all its channels.
+    micrograph : Micrograph
+        With all its planes and channels.
     labels : Micrograph or (H, W) integer ndarray
-        As a micrograph, it is read from its file part by part, in bounded memory: the picture of
-        outlines is made smaller then, and measurements and exports are those of a label image in
-        memory, in another order where they are features of a file.
+        As a micrograph, of one plane or of all that were joined, it is read from its file part by
+        part, in bounded memory. Of a plane the picture of outlines is made smaller then, and
+        measurements and exports are those of a label image in memory, in another order where
+        they are features of a file.
     config : SegmentConfig
-        Which channel was looked at.
+        Which plane and channel were looked at.
 
     Yields
     ------
@@ -96,6 +106,11 @@ def write_beside(
     NucleisegError
         If a file cannot be written, or a format cannot hold the nuclei.
     """
+    if isinstance(labels, Micrograph) and labels.is_stack:
+        if beside.table is not None:
+            _write_stack_table(beside.table, item, micrograph, labels, config)
+        return
+    plane = micrograph.one_plane(config.z, config.t)
     chosen = choose_pixels(plane, config.channel, config.colour, config.merge)[0]
     if isinstance(labels, Micrograph):
         if beside.table is not None or beside.exports:
@@ -110,7 +125,7 @@ def write_beside(
     yield from write_exports(labels, out, item.name, beside.names, item.path.name)
 
 
-def write_stack_table(
+def _write_stack_table(
     path: Path, item: Item, micrograph: Micrograph, labels: Micrograph, config: SegmentConfig
 ) -> None:
     """Measure nuclei that were joined through planes, one plane in memory at a time.
